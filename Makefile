@@ -1,0 +1,53 @@
+# Two commands do everything: `make demo` (the main job on real daemons) and `make test` (every check).
+# Both install what they need first: Debian packages (as root) and a virtual environment in .venv.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := haproxy keepalived iproute2 nftables conntrack procps util-linux iputils-ping python3-venv
+
+.PHONY: demo test test-long bench setup packages clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo       a highly available load balancer on this machine, step by step"
+	@echo "make test       lint, types, import contracts, all tests"
+	@echo "make test-long  what takes minutes: long fuzzing, soak"
+	@echo "make bench      the benchmarks"
+
+packages:
+	@missing=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $(PACKAGES) 2>/dev/null \
+	  | awk '$$1 == "installed" {print $$2}' | sort > $(CURDIR)/.packages; \
+	  echo $(PACKAGES) | tr ' ' '\n' | sort | comm -23 - $(CURDIR)/.packages; rm -f $(CURDIR)/.packages); \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" != 0 ]; then echo "These Debian packages are missing; install them as root:" $$missing >&2; exit 1; fi; \
+	  echo "installing Debian packages:" $$missing; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+
+$(VENV)/.installed: setup.cfg pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing Python packages into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+setup: packages $(VENV)/.installed
+
+demo: setup
+	@$(BIN)/python examples/demo.py
+
+test: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -m "not long"
+
+test-long: setup
+	@$(BIN)/python -m pytest
+
+bench: setup
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

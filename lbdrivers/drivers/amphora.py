@@ -1,0 +1,203 @@
+"""The amphora contract: how the provider speaks to one appliance.
+
+Law: each verb hands over the whole desired state of its subject and is idempotent; the driver
+finds the mildest way from what runs to what is wanted.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from lbdrivers.drivers.provider import Mildness, Statistics
+from lbdrivers.model.infra import HostRoute, Machine
+from lbdrivers.model.resources import LoadBalancer
+from lbdrivers.model.secret import Secret
+
+
+class Topology(enum.StrEnum):
+    SINGLE = "SINGLE"
+    ACTIVE_STANDBY = "ACTIVE_STANDBY"
+
+
+class Role(enum.StrEnum):
+    MASTER = "MASTER"
+    BACKUP = "BACKUP"
+    STANDALONE = "STANDALONE"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What an appliance says of itself.
+
+    :param haproxy_version: such as "2.6.12-1+deb12u1".
+    :param base_path: folder that holds configuration, sockets and pid files (``/var/lib/octavia``).
+    :param log_socket: datagram socket for HAProxy's logs, or None when nothing reads logs there.
+    :param haproxy_user: user that HAProxy drops to, or None where no other user exists (an
+        unprivileged user namespace).
+    :param capabilities: what it can do beyond the REST API 1.0 ("runtime", "statistics", ...).
+    """
+
+    hostname: str
+    api_version: str
+    haproxy_version: str
+    keepalived_version: str
+    base_path: str = "/var/lib/octavia"
+    certificate_path: str = "/var/lib/octavia/certs"
+    log_socket: str | None = "/run/rsyslog/octavia/log"
+    haproxy_user: str | None = "nobody"
+    cpu_count: int = 1
+    capabilities: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Vip:
+    """A VIP as an appliance sees it: address and the subnet around it."""
+
+    address: str
+    cidr: str
+    gateway: str | None = None
+    host_routes: tuple[HostRoute, ...] = ()
+
+
+@dataclass(frozen=True)
+class InterfaceAddress:
+    """An address of a plugged port with its subnet."""
+
+    address: str
+    cidr: str
+    gateway: str | None = None
+    host_routes: tuple[HostRoute, ...] = ()
+
+
+@dataclass(frozen=True)
+class Interface:
+    """One plugged port as the appliance must set it up. ``vips`` is empty for member networks."""
+
+    mac: str
+    mtu: int
+    addresses: tuple[InterfaceAddress, ...]
+    vips: tuple[Vip, ...] = ()
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One amphora of the load balancer, as its fellows need to know it. ``priority`` is VRRP's."""
+
+    amphora_id: str
+    vrrp_address: str
+    role: Role
+    priority: int
+
+
+@dataclass(frozen=True)
+class VrrpTimers:
+    """Timers of VRRP and of its HAProxy check, in seconds; ``version`` of VRRP is 2 or 3."""
+
+    version: int = 3
+    advertisement_interval: float = 0.1
+    check_interval: float = 1.0
+    check_fall: int = 2
+    check_rise: int = 2
+    garp_refresh_interval: float = 5
+    garp_refresh_count: int = 2
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The whole desired configuration of one appliance.
+
+    :param peers: every amphora of the load balancer, this one included, in a stable order.
+    :param vips: the primary VIP first, then the additional ones sorted by address.
+    :param tls: certificate file name -> content, for every reference in the tree.
+    :param vrrp_password: for VRRP version 2 only; eight characters at most.
+    """
+
+    load_balancer: LoadBalancer
+    amphora_id: str
+    topology: Topology
+    peers: tuple[Peer, ...]
+    vips: tuple[Vip, ...]
+    timers: VrrpTimers = VrrpTimers()
+    tls: Mapping[str, Secret] | None = None
+    vrrp_password: Secret | None = None
+
+    @property
+    def own(self) -> Peer:
+        """This appliance among the peers."""
+        return next(peer for peer in self.peers if peer.amphora_id == self.amphora_id)
+
+
+class DaemonState(enum.StrEnum):
+    RUNNING = "RUNNING"
+    STOPPED = "STOPPED"
+
+
+@dataclass(frozen=True)
+class MemberState:
+    """A server as HAProxy reports it: ``UP``, ``DOWN``, ``DRAIN``, ``MAINT``, ``no check``..."""
+
+    status: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class PoolState:
+    """A backend as HAProxy reports it; ``members`` by member id."""
+
+    status: str
+    members: Mapping[str, MemberState]
+
+
+@dataclass(frozen=True)
+class ApplianceReport:
+    """What an appliance measures: the content of a heartbeat, asked for on demand.
+
+    :param listeners: status word (OPEN, FULL) and totals since the amphora's creation, by listener id.
+    :param pools: by "<pool id>:<listener id>".
+    :param holds_vip: whether the primary VIP is on one of its interfaces.
+    :param revisions: file name -> MD5 of what is applied (``haproxy.cfg``, ``keepalived.conf``).
+    """
+
+    amphora_id: str
+    haproxy: DaemonState
+    keepalived: DaemonState
+    holds_vip: bool
+    listeners: Mapping[str, tuple[str, Statistics]]
+    pools: Mapping[str, PoolState]
+    revisions: Mapping[str, str]
+    haproxy_pids: tuple[int, ...] = ()
+
+
+class AmphoraDriver(Protocol):
+    """Speaks to appliances. ``machine`` says where it is, ``amphora_id`` who must answer there."""
+
+    contract: int
+
+    def facts(self, machine: Machine, amphora_id: str) -> Facts:
+        """:raises TemporaryError: while the agent does not answer yet."""
+        ...
+
+    def plug(self, machine: Machine, amphora_id: str, interfaces: tuple[Interface, ...]) -> None:
+        """Make the appliance's interfaces be exactly these (the management interface is not among
+        them); one whose port has not arrived yet is a TemporaryError."""
+        ...
+
+    def configure(self, machine: Machine, bundle: Bundle) -> Mildness:
+        """Make HAProxy and keepalived do what the bundle says, in the mildest way that suffices.
+
+        :returns: how it was done; ``Mildness.NOTHING`` when it was so already.
+        :raises PermanentError: when a daemon refuses the configuration, with its own words; what
+            ran before keeps running.
+        """
+        ...
+
+    def report(self, machine: Machine, amphora_id: str) -> ApplianceReport:
+        """What the appliance measures right now. :raises TemporaryError: when it does not answer."""
+        ...
+
+    def rotate_certificate(self, machine: Machine, amphora_id: str, pem: Secret) -> None:
+        """Give the agent a new server certificate without touching traffic."""
+        ...

@@ -1,0 +1,46 @@
+"""The compute contract: machines that appliances run in.
+
+Law: the name of a machine is its identity, chosen by the caller before anything exists, so that
+after a crash at any point ``ensure`` finds what is there and goes on: no orphan, no double.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from lbdrivers.model.infra import Machine, MachineRequest
+
+
+class Compute(Protocol):
+    """Boots machines. Every verb is idempotent; errors are Temporary-, Permanent- or UnsupportedError."""
+
+    contract: int
+
+    def ensure(self, request: MachineRequest) -> Machine:
+        """Make the machine be there and running, and give it; may return while it is BUILDING.
+
+        A machine that exists under the name is returned as it is; one that exists but is dead is
+        started again from ``request``. Secrets in ``request.files`` are needed only if it must be
+        (re)built.
+        """
+        ...
+
+    def find(self, name: str) -> Machine | None:
+        """The machine as it is now, or None. A dead one is found with status STOPPED or ERROR."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove the machine and all that it holds; absent is success. Its ports survive, unplugged."""
+        ...
+
+    def attach(self, name: str, port: str) -> None:
+        """Plug the port of that name into the machine; plugged already is success."""
+        ...
+
+    def detach(self, name: str, port: str) -> None:
+        """Unplug the port from the machine; not plugged, or no such machine, is success."""
+        ...
+
+    def known(self) -> frozenset[str]:
+        """Names of every machine that this driver holds, dead ones too."""
+        ...

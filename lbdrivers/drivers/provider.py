@@ -1,0 +1,146 @@
+"""The provider contract: what makes load balancers real.
+
+Law of each verb stands in its docstring; ``lbdrivers.testing`` checks every one. All verbs are
+idempotent and level-triggered: they look at what is wanted and at what is there, never at events.
+Any of them may raise TemporaryError, PermanentError or UnsupportedError and nothing else.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from lbdrivers.features import Feature
+from lbdrivers.model.resources import LoadBalancer
+from lbdrivers.model.status import OperatingStatus
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The five statistics of a listener or load balancer; bytes as seen by the client."""
+
+    active_connections: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    request_errors: int = 0
+    total_connections: int = 0
+
+    def __add__(self, other: Statistics) -> Statistics:
+        return Statistics(
+            self.active_connections + other.active_connections,
+            self.bytes_in + other.bytes_in,
+            self.bytes_out + other.bytes_out,
+            self.request_errors + other.request_errors,
+            self.total_connections + other.total_connections,
+        )
+
+
+@dataclass(frozen=True)
+class Appliance:
+    """A machine that serves a load balancer, for people to look at.
+
+    :param role: MASTER, BACKUP or STANDALONE as assigned at creation.
+    :param status: the appliance's own status word (ALLOCATED, BOOTING, ERROR...).
+    :param holds_vip: whether the VIP is on it right now; None when it could not be asked.
+    :param remark: one line on anything unusual; empty when all is well.
+    """
+
+    id: str
+    role: str
+    status: str
+    address: str | None
+    holds_vip: bool | None
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the backend itself says of one load balancer.
+
+    :param exists: False when the backend holds nothing of that id.
+    :param vip_addresses: the primary VIP, then the additional ones.
+    :param operating: operating status by resource id, for the whole tree.
+    :param statistics: totals since creation, by listener id.
+    """
+
+    exists: bool
+    vip_addresses: tuple[str, ...] = ()
+    operating: Mapping[str, OperatingStatus] = field(default_factory=dict)
+    statistics: Mapping[str, Statistics] = field(default_factory=dict)
+    appliances: tuple[Appliance, ...] = ()
+
+
+class Mildness(enum.StrEnum):
+    """How much a change disturbs a running data path, mildest first."""
+
+    NOTHING = "nothing"
+    RUNTIME = "runtime"
+    RELOAD = "reload"
+    RESTART = "restart"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True)
+class PlannedAction:
+    """One thing that an apply would do: to which resource or machine, what, how mildly."""
+
+    subject: str
+    action: str
+    mildness: Mildness
+
+
+class Provider(Protocol):
+    """Makes load balancers real. See the module's law."""
+
+    contract: int
+    name: str
+
+    def features(self) -> frozenset[Feature]:
+        """What it can do. Constant for the life of the object."""
+        ...
+
+    def apply(self, desired: LoadBalancer, applied: LoadBalancer | None) -> None:
+        """Make the backend equal ``desired``, whatever state it is in.
+
+        :param applied: the tree of the last apply that succeeded, as a hint to do only what is
+            needed; None when there was none. A wrong hint may cost time, never correctness.
+
+        Law: twice does nothing the second time; a running data path is disturbed as mildly as
+        possible; interrupted anywhere, the next apply completes it.
+        """
+        ...
+
+    def remove(self, load_balancer_id: str) -> None:
+        """Remove every trace of it. Law: removing what is absent is success."""
+        ...
+
+    def observe(self, load_balancer_id: str) -> Observation:
+        """Read addresses, statuses and statistics from the backend itself, not from a cache.
+
+        Law: changes nothing. What is absent gives ``Observation(exists=False)``. A part that does
+        not answer is reported (OFFLINE, ERROR, a remark), it does not fail the call.
+        """
+        ...
+
+    def known(self) -> frozenset[str]:
+        """Ids of every load balancer of which the backend holds anything."""
+        ...
+
+    def failover(self, load_balancer_id: str) -> None:
+        """Bring it back to full redundancy: replace what is dead, or what is there if nothing is.
+
+        Law: addresses stay; replacement first, removal after; what works keeps serving.
+        :raises PermanentError: when no such load balancer is known.
+        """
+        ...
+
+
+@runtime_checkable
+class Planner(Protocol):
+    """Optional, beside Provider: says what an apply would do, without doing it."""
+
+    def plan(self, desired: LoadBalancer, applied: LoadBalancer | None) -> tuple[PlannedAction, ...]:
+        """The actions that ``apply`` would carry out now; empty when there are none."""
+        ...

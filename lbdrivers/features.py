@@ -1,0 +1,147 @@
+"""Feature names: what a provider can do, and what a tree needs. Shared by drivers, kit and docs.
+
+Law: capabilities are data. ``required(tree)`` is a pure function of the tree; what a provider
+lacks is refused by ``check`` before anything is touched.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+
+from lbdrivers.errors import UnsupportedError
+from lbdrivers.model.resources import Algorithm, LoadBalancer, MonitorType, PersistenceType
+
+
+class Feature(enum.StrEnum):
+    """One capability; the value is its stable public name."""
+
+    LISTENER_TCP = "listener-tcp"
+    LISTENER_HTTP = "listener-http"
+    LISTENER_HTTPS = "listener-https"
+    LISTENER_TERMINATED_HTTPS = "listener-terminated-https"
+    LISTENER_UDP = "listener-udp"
+    LISTENER_SCTP = "listener-sctp"
+    LISTENER_PROMETHEUS = "listener-prometheus"
+    LISTENER_ALLOWED_CIDRS = "listener-allowed-cidrs"
+    LISTENER_CONNECTION_LIMIT = "listener-connection-limit"
+    LISTENER_INSERT_HEADERS = "listener-insert-headers"
+    LISTENER_TIMEOUTS = "listener-timeouts"
+    ALGORITHM_ROUND_ROBIN = "algorithm-round-robin"
+    ALGORITHM_LEAST_CONNECTIONS = "algorithm-least-connections"
+    ALGORITHM_SOURCE_IP = "algorithm-source-ip"
+    ALGORITHM_SOURCE_IP_PORT = "algorithm-source-ip-port"
+    PERSISTENCE_SOURCE_IP = "persistence-source-ip"
+    PERSISTENCE_HTTP_COOKIE = "persistence-http-cookie"
+    PERSISTENCE_APP_COOKIE = "persistence-app-cookie"
+    POOL_TLS = "pool-tls"
+    POOL_PROXY = "pool-proxy"
+    MEMBER_WEIGHT = "member-weight"
+    MEMBER_BACKUP = "member-backup"
+    MEMBER_MONITOR_ADDRESS = "member-monitor-address"
+    MONITOR_HTTP = "monitor-http"
+    MONITOR_HTTPS = "monitor-https"
+    MONITOR_TCP = "monitor-tcp"
+    MONITOR_PING = "monitor-ping"
+    MONITOR_TLS_HELLO = "monitor-tls-hello"
+    MONITOR_UDP_CONNECT = "monitor-udp-connect"
+    MONITOR_SCTP = "monitor-sctp"
+    L7 = "l7"
+    VIP_ADDITIONAL = "vip-additional"
+    VIP_QOS = "vip-qos"
+    VIP_SECURITY_GROUPS = "vip-security-groups"
+    FLAVOR = "flavor"
+    AVAILABILITY_ZONE = "availability-zone"
+    STATISTICS = "statistics"
+    FAILOVER = "failover"
+
+
+ALL = frozenset(Feature)
+
+_MONITORS = {
+    MonitorType.HTTP: Feature.MONITOR_HTTP,
+    MonitorType.HTTPS: Feature.MONITOR_HTTPS,
+    MonitorType.TCP: Feature.MONITOR_TCP,
+    MonitorType.PING: Feature.MONITOR_PING,
+    MonitorType.TLS_HELLO: Feature.MONITOR_TLS_HELLO,
+    MonitorType.UDP_CONNECT: Feature.MONITOR_UDP_CONNECT,
+    MonitorType.SCTP: Feature.MONITOR_SCTP,
+}
+_ALGORITHMS = {
+    Algorithm.ROUND_ROBIN: Feature.ALGORITHM_ROUND_ROBIN,
+    Algorithm.LEAST_CONNECTIONS: Feature.ALGORITHM_LEAST_CONNECTIONS,
+    Algorithm.SOURCE_IP: Feature.ALGORITHM_SOURCE_IP,
+    Algorithm.SOURCE_IP_PORT: Feature.ALGORITHM_SOURCE_IP_PORT,
+}
+_PERSISTENCE = {
+    PersistenceType.SOURCE_IP: Feature.PERSISTENCE_SOURCE_IP,
+    PersistenceType.HTTP_COOKIE: Feature.PERSISTENCE_HTTP_COOKIE,
+    PersistenceType.APP_COOKIE: Feature.PERSISTENCE_APP_COOKIE,
+}
+
+
+def _needs(tree: LoadBalancer) -> Iterator[tuple[Feature, str]]:
+    """Each needed feature with the path of what needs it."""
+    for field, feature in (
+        ("additional_vips", Feature.VIP_ADDITIONAL),
+        ("vip_qos_policy_id", Feature.VIP_QOS),
+        ("vip_sg_ids", Feature.VIP_SECURITY_GROUPS),
+        ("flavor_id", Feature.FLAVOR),
+        ("availability_zone", Feature.AVAILABILITY_ZONE),
+    ):
+        if getattr(tree, field):
+            yield feature, f"loadbalancer.{field}"
+    for listener in tree.listeners:
+        path = f"listener {listener.name or listener.id}"
+        yield Feature(f"listener-{listener.protocol.value.lower().replace('_', '-')}"), path
+        if listener.allowed_cidrs:
+            yield Feature.LISTENER_ALLOWED_CIDRS, path
+        if listener.connection_limit != -1:
+            yield Feature.LISTENER_CONNECTION_LIMIT, path
+        if listener.insert_headers:
+            yield Feature.LISTENER_INSERT_HEADERS, path
+        timeouts = (
+            listener.timeout_client_data,
+            listener.timeout_member_connect,
+            listener.timeout_member_data,
+            listener.timeout_tcp_inspect,
+        )
+        if timeouts != (50000, 5000, 50000, 0):
+            yield Feature.LISTENER_TIMEOUTS, path
+        if listener.l7policies:
+            yield Feature.L7, path
+    for pool in tree.pools:
+        path = f"pool {pool.name or pool.id}"
+        yield _ALGORITHMS[pool.lb_algorithm], path
+        if pool.protocol in ("PROXY", "PROXYV2"):
+            yield Feature.POOL_PROXY, path
+        if pool.tls_enabled:
+            yield Feature.POOL_TLS, path
+        if pool.session_persistence is not None:
+            yield _PERSISTENCE[pool.session_persistence.type], path
+        if pool.healthmonitor is not None:
+            yield _MONITORS[pool.healthmonitor.type], f"{path}, healthmonitor"
+        for member in pool.members:
+            where = f"{path}, member {member.name or member.address}"
+            if member.weight != 1:
+                yield Feature.MEMBER_WEIGHT, where
+            if member.backup:
+                yield Feature.MEMBER_BACKUP, where
+            if member.monitor_address or member.monitor_port:
+                yield Feature.MEMBER_MONITOR_ADDRESS, where
+
+
+def required(tree: LoadBalancer) -> frozenset[Feature]:
+    """Every feature that the tree needs."""
+    return frozenset(feature for feature, _ in _needs(tree))
+
+
+def check(provider: str, available: frozenset[Feature], tree: LoadBalancer) -> None:
+    """Refuse what the provider cannot do.
+
+    :raises UnsupportedError: names each missing feature and what needs it.
+    """
+    missing = dict((feature, path) for feature, path in _needs(tree) if feature not in available)
+    if missing:
+        listed = "; ".join(f"{feature} (needed by {path})" for feature, path in sorted(missing.items()))
+        raise UnsupportedError(f"the provider {provider} does not support {listed}")

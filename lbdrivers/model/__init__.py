@@ -1,0 +1,1 @@
+"""The pure model: resources, values, statuses, changes. Imports nothing that acts."""
