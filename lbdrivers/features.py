@@ -10,7 +10,16 @@ import enum
 from collections.abc import Iterator
 
 from lbdrivers.errors import UnsupportedError
-from lbdrivers.model.resources import Algorithm, LoadBalancer, MonitorType, PersistenceType
+from lbdrivers.model.resources import (
+    Algorithm,
+    Listener,
+    LoadBalancer,
+    Member,
+    MonitorType,
+    PersistenceType,
+    Pool,
+    PoolProtocol,
+)
 
 
 class Feature(enum.StrEnum):
@@ -58,6 +67,15 @@ class Feature(enum.StrEnum):
 
 ALL = frozenset(Feature)
 
+_LOAD_BALANCER_FIELDS = {
+    "additional_vips": Feature.VIP_ADDITIONAL,
+    "vip_qos_policy_id": Feature.VIP_QOS,
+    "vip_sg_ids": Feature.VIP_SECURITY_GROUPS,
+    "flavor_id": Feature.FLAVOR,
+    "availability_zone": Feature.AVAILABILITY_ZONE,
+}
+_TIMEOUTS = ("timeout_client_data", "timeout_member_connect", "timeout_member_data", "timeout_tcp_inspect")
+
 _MONITORS = {
     MonitorType.HTTP: Feature.MONITOR_HTTP,
     MonitorType.HTTPS: Feature.MONITOR_HTTPS,
@@ -81,54 +99,54 @@ _PERSISTENCE = {
 
 
 def _needs(tree: LoadBalancer) -> Iterator[tuple[Feature, str]]:
-    """Each needed feature with the path of what needs it."""
-    for field, feature in (
-        ("additional_vips", Feature.VIP_ADDITIONAL),
-        ("vip_qos_policy_id", Feature.VIP_QOS),
-        ("vip_sg_ids", Feature.VIP_SECURITY_GROUPS),
-        ("flavor_id", Feature.FLAVOR),
-        ("availability_zone", Feature.AVAILABILITY_ZONE),
-    ):
+    """Each needed feature with the name of what needs it."""
+    for field, feature in _LOAD_BALANCER_FIELDS.items():
         if getattr(tree, field):
             yield feature, f"loadbalancer.{field}"
     for listener in tree.listeners:
-        path = f"listener {listener.name or listener.id}"
-        yield Feature(f"listener-{listener.protocol.value.lower().replace('_', '-')}"), path
-        if listener.allowed_cidrs:
-            yield Feature.LISTENER_ALLOWED_CIDRS, path
-        if listener.connection_limit != -1:
-            yield Feature.LISTENER_CONNECTION_LIMIT, path
-        if listener.insert_headers:
-            yield Feature.LISTENER_INSERT_HEADERS, path
-        timeouts = (
-            listener.timeout_client_data,
-            listener.timeout_member_connect,
-            listener.timeout_member_data,
-            listener.timeout_tcp_inspect,
-        )
-        if timeouts != (50000, 5000, 50000, 0):
-            yield Feature.LISTENER_TIMEOUTS, path
-        if listener.l7policies:
-            yield Feature.L7, path
+        for feature in _listener_needs(listener):
+            yield feature, f"listener {listener.name or listener.id}"
     for pool in tree.pools:
-        path = f"pool {pool.name or pool.id}"
-        yield _ALGORITHMS[pool.lb_algorithm], path
-        if pool.protocol in ("PROXY", "PROXYV2"):
-            yield Feature.POOL_PROXY, path
-        if pool.tls_enabled:
-            yield Feature.POOL_TLS, path
-        if pool.session_persistence is not None:
-            yield _PERSISTENCE[pool.session_persistence.type], path
-        if pool.healthmonitor is not None:
-            yield _MONITORS[pool.healthmonitor.type], f"{path}, healthmonitor"
+        for feature in _pool_needs(pool):
+            yield feature, f"pool {pool.name or pool.id}"
         for member in pool.members:
-            where = f"{path}, member {member.name or member.address}"
-            if member.weight != 1:
-                yield Feature.MEMBER_WEIGHT, where
-            if member.backup:
-                yield Feature.MEMBER_BACKUP, where
-            if member.monitor_address or member.monitor_port:
-                yield Feature.MEMBER_MONITOR_ADDRESS, where
+            for feature in _member_needs(member):
+                yield feature, f"pool {pool.name or pool.id}, member {member.name or member.address}"
+
+
+def _listener_needs(listener: Listener) -> Iterator[Feature]:
+    yield Feature(f"listener-{listener.protocol.value.lower().replace('_', '-')}")
+    if listener.allowed_cidrs:
+        yield Feature.LISTENER_ALLOWED_CIDRS
+    if listener.connection_limit != -1:
+        yield Feature.LISTENER_CONNECTION_LIMIT
+    if listener.insert_headers:
+        yield Feature.LISTENER_INSERT_HEADERS
+    if any(getattr(listener, field) != Listener.model_fields[field].default for field in _TIMEOUTS):
+        yield Feature.LISTENER_TIMEOUTS
+    if listener.l7policies:
+        yield Feature.L7
+
+
+def _pool_needs(pool: Pool) -> Iterator[Feature]:
+    yield _ALGORITHMS[pool.lb_algorithm]
+    if pool.protocol in (PoolProtocol.PROXY, PoolProtocol.PROXYV2):
+        yield Feature.POOL_PROXY
+    if pool.tls_enabled:
+        yield Feature.POOL_TLS
+    if pool.session_persistence is not None:
+        yield _PERSISTENCE[pool.session_persistence.type]
+    if pool.healthmonitor is not None:
+        yield _MONITORS[pool.healthmonitor.type]
+
+
+def _member_needs(member: Member) -> Iterator[Feature]:
+    if member.weight != 1:
+        yield Feature.MEMBER_WEIGHT
+    if member.backup:
+        yield Feature.MEMBER_BACKUP
+    if member.monitor_address or member.monitor_port:
+        yield Feature.MEMBER_MONITOR_ADDRESS
 
 
 def required(tree: LoadBalancer) -> frozenset[Feature]:
@@ -141,7 +159,7 @@ def check(provider: str, available: frozenset[Feature], tree: LoadBalancer) -> N
 
     :raises UnsupportedError: names each missing feature and what needs it.
     """
-    missing = dict((feature, path) for feature, path in _needs(tree) if feature not in available)
+    missing = {feature: path for feature, path in _needs(tree) if feature not in available}
     if missing:
         listed = "; ".join(f"{feature} (needed by {path})" for feature, path in sorted(missing.items()))
         raise UnsupportedError(f"the provider {provider} does not support {listed}")

@@ -91,6 +91,6 @@ class DriverContext:
     configuration: ConfigOpts
     records: Records
     load: Callable[[str, str], Any]
-    report: Callable[[Progress], None] = field(default=lambda progress: None)
+    report: Callable[[Progress], None] = field(default=lambda _progress: None)
     now: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep

@@ -394,7 +394,7 @@ class Listener(Resource):
         return data
 
     @model_validator(mode="after")
-    def _rules(self) -> Self:
+    def _header_rules(self) -> Self:
         if self.insert_headers and self.protocol not in HTTP_LISTENERS:
             raise ValueError("insert_headers belongs to HTTP and TERMINATED_HTTPS listeners only")
         allowed = INSERTABLE_HEADERS
@@ -405,21 +405,28 @@ class Listener(Resource):
                 raise ValueError(f"the header {header} cannot be inserted; choose from {', '.join(sorted(allowed))}")
             if value.lower() not in ("true", "false"):
                 raise ValueError(f"the header {header} is switched with true or false")
-        terminates = self.protocol in (ListenerProtocol.TERMINATED_HTTPS, ListenerProtocol.PROMETHEUS)
-        if (self.default_tls_container_ref or self.sni_container_refs) and not terminates:
+        return self
+
+    @model_validator(mode="after")
+    def _tls_rules(self) -> Self:
+        certified = bool(self.default_tls_container_ref or self.sni_container_refs)
+        terminated = self.protocol is ListenerProtocol.TERMINATED_HTTPS
+        if certified and not (terminated or self.protocol is ListenerProtocol.PROMETHEUS):
             raise ValueError(f"a {self.protocol} listener takes no certificate; use TERMINATED_HTTPS")
-        if self.protocol is ListenerProtocol.TERMINATED_HTTPS and not (
-            self.default_tls_container_ref or self.sni_container_refs
-        ):
+        if terminated and not certified:
             raise ValueError("a TERMINATED_HTTPS listener needs default_tls_container_ref or sni_container_refs")
         if self.client_authentication is not ClientAuthentication.NONE and not self.client_ca_tls_container_ref:
             raise ValueError("client_authentication needs client_ca_tls_container_ref")
         if self.client_crl_container_ref and not self.client_ca_tls_container_ref:
             raise ValueError("client_crl_container_ref needs client_ca_tls_container_ref")
-        if self.hsts_max_age is not None and self.protocol is not ListenerProtocol.TERMINATED_HTTPS:
+        if self.hsts_max_age is not None and not terminated:
             raise ValueError("hsts_max_age belongs to TERMINATED_HTTPS listeners only")
         if (self.hsts_include_subdomains or self.hsts_preload) and self.hsts_max_age is None:
             raise ValueError("hsts_include_subdomains and hsts_preload need hsts_max_age")
+        return self
+
+    @model_validator(mode="after")
+    def _protocol_rules(self) -> Self:
         if self.protocol is ListenerProtocol.PROMETHEUS and (self.default_pool_id or self.l7policies):
             raise ValueError("a PROMETHEUS listener has neither a pool nor policies")
         return self
