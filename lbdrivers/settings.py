@@ -1,0 +1,95 @@
+"""Settings of the core: oslo.config options, read once into a frozen typed value.
+
+Law: this module and its namesakes in the provider packages are the only ones that touch option
+objects; everybody else gets a frozen dataclass. Section and option names are those of
+octavia.conf where the meaning is the same; what is ours alone stands in ``[lbdrivers]``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from oslo_config import cfg
+
+from lbdrivers.errors import InvalidInput, Problem
+
+_CORE = (
+    cfg.StrOpt("state_path", help="Folder for everything that must survive a command."),
+    cfg.FloatOpt("lease_seconds", default=30.0, min=1, help="A run whose holder is silent this long is taken over."),
+    cfg.FloatOpt("retry_initial_seconds", default=1.0, min=0, help="Wait before the first retry of a failed run."),
+    cfg.FloatOpt("retry_maximum_seconds", default=300.0, min=0, help="Longest wait between two retries."),
+)
+_DATABASE = (cfg.StrOpt("connection", help="SQLAlchemy URL; default: SQLite in state_path."),)
+_API = (cfg.StrOpt("default_provider_driver", default="amphora", help="Provider of trees that name none."),)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The core's settings."""
+
+    state_path: Path
+    """Folder for everything that must survive a command. Default: /var/lib/lbdrivers as root, else
+    ~/.local/state/lbdrivers."""
+
+    database: str
+    """SQLAlchemy URL of the store. Default: the SQLite file ``lbdrivers.sqlite`` in ``state_path``."""
+
+    default_provider: str
+    """Provider of trees that name none."""
+
+    lease_seconds: float
+    """A run whose holder is silent for so long is taken over by another worker."""
+
+    retry_initial_seconds: float
+    """Wait before the first retry of a run that failed for a temporary reason; doubles each time."""
+
+    retry_maximum_seconds: float
+    """Longest wait between two retries."""
+
+
+def load(files: Sequence[Path] = (), state_path: Path | None = None) -> cfg.ConfigOpts:
+    """Parse configuration files, later ones winning.
+
+    :param state_path: overrides ``[lbdrivers] state_path``.
+    :raises InvalidInput: when a file is missing or malformed; it names the file and the line.
+    """
+    configuration = cfg.ConfigOpts()
+    arguments = [text for file in files for text in ("--config-file", str(file))]
+    try:
+        configuration(arguments, project="lbdrivers", default_config_files=[], default_config_dirs=[])
+    except cfg.Error as error:
+        raise InvalidInput((Problem("configuration", "", str(error).strip()),)) from error
+    configuration.register_opts(_CORE, group="lbdrivers")
+    if state_path is not None:
+        configuration.set_override("state_path", str(state_path), group="lbdrivers")
+    return configuration
+
+
+def default_state_path() -> Path:
+    """Where state lives when nothing is configured (FHS for root, XDG base directories else)."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/lbdrivers")
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "lbdrivers"
+
+
+def read(configuration: cfg.ConfigOpts) -> Settings:
+    """The core's settings out of parsed configuration. :raises InvalidInput: on a bad value."""
+    configuration.register_opts(_CORE, group="lbdrivers")
+    configuration.register_opts(_DATABASE, group="database")
+    configuration.register_opts(_API, group="api_settings")
+    try:
+        state_path = Path(configuration.lbdrivers.state_path or default_state_path())
+        return Settings(
+            state_path=state_path,
+            database=configuration.database.connection or f"sqlite:///{state_path / 'lbdrivers.sqlite'}",
+            default_provider=configuration.api_settings.default_provider_driver,
+            lease_seconds=configuration.lbdrivers.lease_seconds,
+            retry_initial_seconds=configuration.lbdrivers.retry_initial_seconds,
+            retry_maximum_seconds=configuration.lbdrivers.retry_maximum_seconds,
+        )
+    except (cfg.Error, ValueError) as error:
+        raise InvalidInput((Problem("configuration", "", str(error)),)) from error
