@@ -1,0 +1,230 @@
+"""The steps that recipes are made of: small idempotent actions on one amphora or load balancer.
+
+Law: each may be interrupted anywhere and done again; each looks at what is there first. An intent
+is committed before anything external is made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from lbdrivers.drivers.provider import Statistics
+from lbdrivers.errors import PermanentError, TemporaryError
+from lbdrivers.model.infra import FixedAddress, Machine, MachineRequest, MachineStatus, Nic, Port, PortRequest
+from lbdrivers.model.secret import Secret
+from lbdrivers_amphora.flows.work import Work
+from lbdrivers_amphora.records import AmphoraStatus
+from lbdrivers_amphora.wire.agent_config import AgentConfig
+
+CONFIG_FILE = "/etc/octavia/amphora-agent.conf"
+SERVER_CERTIFICATE = "/etc/octavia/certs/server.pem"
+CLIENT_CA = "/etc/octavia/certs/client_ca.pem"
+#: Seconds between two looks at something that is on its way.
+POLL = 0.02
+
+T = TypeVar("T")
+
+
+def reserve_vip(work: Work, _: str) -> None:
+    """Make the VIP's port, with the wanted addresses or any free ones; it is never plugged."""
+    tree = work.desired
+    subnet_id = tree.vip_subnet_id
+    network_id = tree.vip_network_id
+    if subnet_id is None:
+        if network_id is None:
+            raise PermanentError("vip_port_id alone is not supported; name vip_subnet_id or vip_network_id")
+        subnets = work.drivers.network.network(network_id).subnets
+        if not subnets:
+            raise PermanentError("the VIP's network has no subnet")
+        subnet_id = subnets[0].id
+    subnet = work.subnet(subnet_id)
+    if network_id is not None and subnet.network_id != network_id:
+        raise PermanentError("vip_subnet_id is not on vip_network_id")
+    fixed = (
+        FixedAddress(subnet_id, tree.vip_address),
+        *(FixedAddress(vip.subnet_id, vip.ip_address) for vip in tree.additional_vips),
+    )
+    request = PortRequest(work.balancer.vip_port, subnet.network_id, fixed, bound=False)
+    port = work.drivers.network.ensure_port(request)
+    work.set_vip(port)
+    addresses = tuple(vip.address for vip in work.vip[1])
+    if addresses != work.balancer.vip_addresses:
+        work.change_balancer(lambda _: {"vip_addresses": addresses})
+
+
+def release_vip(work: Work, _: str) -> None:
+    """Remove the VIP's port. Only a removal of the whole load balancer does this."""
+    work.drivers.network.remove_port(work.balancer.vip_port)
+
+
+def reserve_ports(work: Work, _: str) -> None:
+    """Make the management and VRRP ports of all amphorae that are built, so that each knows its peers."""
+    for amphora_id in (amphora.id for amphora in work.built):
+        amphora = work.amphora(amphora_id)
+        for name in work.settings.management_networks[:1]:
+            network = work.drivers.network.network(name)
+            fixed = tuple(FixedAddress(subnet.id) for subnet in network.subnets[:1])
+            work.drivers.network.ensure_port(PortRequest(amphora.management_port, network.id, fixed))
+        vip_nic = work.vip[0]
+        port = _ensure_nic_port(work, amphora_id, _nic_on(work, vip_nic.network_id))
+        address = port.address_in(vip_nic.subnet_ids[0])
+        if address is None:
+            raise PermanentError("the VRRP port has no address in the VIP's subnet", f"port {port.name}")
+        work.update(amphora.model_copy(update={"vrrp_address": address}))
+
+
+def boot_machine(work: Work, amphora_id: str) -> None:
+    """Issue the agent's certificate and boot the machine; a running one is left alone."""
+    amphora = work.amphora(amphora_id)
+    machine = work.drivers.compute.find(amphora.machine)
+    if machine is not None and machine.status is MachineStatus.RUNNING:
+        return
+    authority = work.drivers.authority
+    credential = authority.issue_server(amphora.id, work.settings.certificate_validity)
+    config = AgentConfig(amphora_id=amphora.id, topology=work.balancer.topology.value)
+    work.drivers.compute.ensure(
+        MachineRequest(
+            name=amphora.machine,
+            ports=(amphora.management_port,),
+            files={
+                CONFIG_FILE: Secret(config.render().encode()),
+                SERVER_CERTIFICATE: credential.pem,
+                CLIENT_CA: Secret(authority.trust().client_ca),
+            },
+            group=f"octavia-lb-{work.balancer.id}",
+        )
+    )
+
+
+def remove_machine(work: Work, amphora_id: str) -> None:
+    """Remove the machine with all that runs in it."""
+    work.drivers.compute.remove(work.amphora(amphora_id).machine)
+
+
+def wait_for_agent(work: Work, amphora_id: str) -> None:
+    """Wait until the machine has an address and its agent answers."""
+    amphora = work.amphora(amphora_id)
+
+    def answer() -> Machine:
+        machine = work.machine(amphora)
+        if machine.status is MachineStatus.ERROR:
+            raise PermanentError("an amphora's machine failed to boot", f"machine {amphora.machine}")
+        if machine.address is None:
+            raise TemporaryError("an amphora has no address yet", f"machine {amphora.machine}")
+        work.drivers.amphora.facts(machine, amphora.id)
+        return machine
+
+    machine = _wait(work, answer)
+    work.update(amphora.model_copy(update={"management_address": machine.address}))
+
+
+def plug(work: Work, amphora_id: str) -> None:
+    """Make the amphora's interfaces those that the VIP and the members need, no more and no less."""
+    amphora = work.amphora(amphora_id)
+    nics = work.nics()
+    interfaces = []
+    for nic in nics:
+        port = _ensure_nic_port(work, amphora_id, nic)
+        work.drivers.compute.attach(amphora.machine, port.name)
+        interfaces.append(work.interface(nic, port))
+    machine = work.machine(amphora)
+    _wait(work, lambda: work.drivers.amphora.plug(machine, amphora.id, tuple(interfaces)))
+    wanted = {work.port_name(amphora, nic) for nic in nics}
+    prefix = amphora.member_port("")
+    for port in work.drivers.network.ports():
+        if port.name.startswith(prefix) and port.name not in wanted:
+            work.drivers.compute.detach(amphora.machine, port.name)
+            work.drivers.network.remove_port(port.name)
+
+
+def configure(work: Work, amphora_id: str) -> None:
+    """Give HAProxy and keepalived the wanted configuration, as mildly as possible."""
+    amphora = work.amphora(amphora_id)
+    machine = work.machine(amphora)
+    bundle = work.bundle(amphora_id)
+    work.mildness[amphora_id] = work.drivers.amphora.configure(machine, bundle)
+
+
+def mark_allocated(work: Work, _: str) -> None:
+    """The amphorae serve; the tree is applied. One place, so that both are true together."""
+    for amphora in work.built:
+        known = work.amphora(amphora.id)
+        work.update(known.model_copy(update={"status": AmphoraStatus.ALLOCATED}))
+    tree = work.desired.model_dump_json(exclude_defaults=True)
+    work.change_balancer(lambda _: {"tree": tree, "name": work.desired.name})
+
+
+def mark_pending_delete(work: Work, amphora_id: str) -> None:
+    """Commit that the amphora goes, before anything of it is taken away."""
+    amphora = work.amphora(amphora_id)
+    work.update(amphora.model_copy(update={"status": AmphoraStatus.PENDING_DELETE}))
+
+
+def collect_statistics(work: Work, amphora_id: str) -> None:
+    """Read the totals of an amphora that goes, if it still answers."""
+    amphora = work.amphora(amphora_id)
+    machine = work.drivers.compute.find(amphora.machine)
+    if machine is None or machine.status is not MachineStatus.RUNNING:
+        return
+    try:
+        report = work.drivers.amphora.report(machine, amphora.id)
+    except TemporaryError:
+        return  # it does not answer: the last totals that were seen stand
+    work.update(amphora.model_copy(update={"statistics": {k: v for k, (_, v) in report.listeners.items()}}))
+
+
+def remove_ports(work: Work, amphora_id: str) -> None:
+    """Remove every port of the amphora."""
+    amphora = work.amphora(amphora_id)
+    prefix = amphora.member_port("")
+    network = work.drivers.network
+    names = [port.name for port in network.ports() if port.name.startswith(prefix)]
+    for name in (*names, amphora.vrrp_port, amphora.management_port):
+        work.drivers.compute.detach(amphora.machine, name)
+        network.remove_port(name)
+
+
+def forget_amphora(work: Work, amphora_id: str) -> None:
+    """Keep the totals of an amphora that is gone, and forget it. Keyed by its id, so that a crash
+    between the two counts nothing twice."""
+    amphora = work.amphora(amphora_id)
+    totals = {
+        listener_id: Statistics(0, s.bytes_in, s.bytes_out, s.request_errors, s.total_connections)
+        for listener_id, s in amphora.statistics.items()
+    }
+    if totals:
+        work.change_balancer(lambda balancer: {"retired": {**balancer.retired, amphora_id: totals}})
+    work.ledger.forget_amphora(amphora_id)
+
+
+def forget_balancer(work: Work, _: str) -> None:
+    """The last record goes last."""
+    work.ledger.forget_balancer(work.balancer.id)
+
+
+def _nic_on(work: Work, network_id: str) -> Nic:
+    return next(nic for nic in work.nics() if nic.network_id == network_id)
+
+
+def _ensure_nic_port(work: Work, amphora_id: str, nic: Nic) -> Port:
+    amphora = work.amphora(amphora_id)
+    name = work.port_name(amphora, nic)
+    vip_nic, vips = work.vip
+    allowed = tuple(vip.address for vip in vips) if nic.network_id == vip_nic.network_id else ()
+    fixed = tuple(FixedAddress(subnet_id) for subnet_id in nic.subnet_ids)
+    return work.drivers.network.ensure_port(
+        PortRequest(name, nic.network_id, fixed, bound=True, allowed_addresses=allowed)
+    )
+
+
+def _wait(work: Work, attempt: Callable[[], T]) -> T:
+    """Repeat while it fails for now, until the time for machines and agents is over."""
+    deadline = work.context.now() + work.settings.active_timeout
+    while True:
+        try:
+            return attempt()
+        except TemporaryError:
+            if work.context.now() >= deadline:
+                raise
+        work.context.sleep(POLL)

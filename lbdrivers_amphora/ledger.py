@@ -1,0 +1,58 @@
+"""The provider's records, typed: load balancers and amphorae.
+
+Law: every write is a commit; nothing external is made before its record is here.
+"""
+
+from __future__ import annotations
+
+from lbdrivers.drivers.context import Conflict, Record, Records
+from lbdrivers.errors import TemporaryError
+from lbdrivers_amphora.records import KIND_AMPHORA, KIND_BALANCER, Amphora, Balancer
+
+
+class Ledger:
+    """Typed access to the records of this provider."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    def balancer(self, load_balancer_id: str) -> Balancer | None:
+        """The load balancer's record, or None."""
+        record = self._records.get(KIND_BALANCER, load_balancer_id)
+        return None if record is None else Balancer.model_validate(record.data)
+
+    def balancers(self) -> tuple[Balancer, ...]:
+        """All of them."""
+        return tuple(Balancer.model_validate(record.data) for record in self._records.list(KIND_BALANCER))
+
+    def amphorae(self, load_balancer_id: str) -> tuple[Amphora, ...]:
+        """The load balancer's amphorae, half-built and dying ones too."""
+        records = self._records.list(KIND_AMPHORA, load_balancer_id)
+        return tuple(Amphora.model_validate(record.data) for record in records)
+
+    def save_balancer(self, balancer: Balancer) -> None:
+        """Commit; the engine's lease makes us the only writer."""
+        self._save(KIND_BALANCER, balancer.id, balancer.id, balancer.model_dump(mode="json"))
+
+    def save_amphora(self, amphora: Amphora) -> None:
+        """Commit."""
+        self._save(KIND_AMPHORA, amphora.id, amphora.load_balancer_id, amphora.model_dump(mode="json"))
+
+    def forget_amphora(self, amphora_id: str) -> None:
+        """After everything of it is gone."""
+        self._records.remove(KIND_AMPHORA, amphora_id)
+
+    def forget_balancer(self, load_balancer_id: str) -> None:
+        """After everything of it is gone."""
+        self._records.remove(KIND_BALANCER, load_balancer_id)
+
+    def _save(self, kind: str, record_id: str, owner: str, data: dict[str, object]) -> None:
+        stored = self._records.get(kind, record_id)
+        if stored is not None and stored.data == data:
+            return
+        version = 0 if stored is None else stored.version
+        try:
+            self._records.put(Record(kind, record_id, data, owner, version))
+        except Conflict as error:
+            message = "another worker changed the same record; trying again"
+            raise TemporaryError(message, f"{kind} {record_id}: {error}", retry_after=0.1) from error

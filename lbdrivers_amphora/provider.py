@@ -1,0 +1,258 @@
+"""The amphora provider: plans over records and machines, carried out by recipes.
+
+Law: level-triggered. Every verb reads the records and the cloud, plans (pure), and runs a recipe;
+what an earlier, interrupted run left is taken up, never made twice.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from lbdrivers.drivers.amphora import ApplianceReport, Bundle, Facts
+from lbdrivers.drivers.context import CONTRACT, DriverContext
+from lbdrivers.drivers.provider import Appliance, Mildness, Observation, PlannedAction
+from lbdrivers.errors import DriverError, PermanentError, TemporaryError
+from lbdrivers.features import Feature
+from lbdrivers.model.infra import MachineStatus
+from lbdrivers.model.resources import LoadBalancer
+from lbdrivers_amphora.decide import health
+from lbdrivers_amphora.decide.addressing import same_networks
+from lbdrivers_amphora.decide.plan import amphora_actions, tree_actions
+from lbdrivers_amphora.decide.topology import AmphoraPlan, plan_amphorae
+from lbdrivers_amphora.flows import recipes
+from lbdrivers_amphora.flows.compile import run
+from lbdrivers_amphora.flows.work import Drivers, Work
+from lbdrivers_amphora.ledger import Ledger
+from lbdrivers_amphora.records import Amphora, AmphoraStatus, Balancer
+from lbdrivers_amphora.settings import read
+
+FEATURES = frozenset(
+    {
+        Feature.LISTENER_TCP,
+        Feature.LISTENER_HTTP,
+        Feature.LISTENER_HTTPS,
+        Feature.LISTENER_ALLOWED_CIDRS,
+        Feature.LISTENER_CONNECTION_LIMIT,
+        Feature.LISTENER_INSERT_HEADERS,
+        Feature.LISTENER_TIMEOUTS,
+        Feature.ALGORITHM_ROUND_ROBIN,
+        Feature.ALGORITHM_LEAST_CONNECTIONS,
+        Feature.ALGORITHM_SOURCE_IP,
+        Feature.PERSISTENCE_SOURCE_IP,
+        Feature.PERSISTENCE_HTTP_COOKIE,
+        Feature.PERSISTENCE_APP_COOKIE,
+        Feature.POOL_PROXY,
+        Feature.MEMBER_WEIGHT,
+        Feature.MEMBER_BACKUP,
+        Feature.MEMBER_MONITOR_ADDRESS,
+        Feature.MONITOR_HTTP,
+        Feature.MONITOR_HTTPS,
+        Feature.MONITOR_TCP,
+        Feature.MONITOR_PING,
+        Feature.MONITOR_TLS_HELLO,
+        Feature.L7,
+        Feature.VIP_ADDITIONAL,
+        Feature.STATISTICS,
+        Feature.FAILOVER,
+    }
+)
+
+
+class AmphoraProvider:
+    """Implements ``lbdrivers.drivers.provider.Provider`` and ``Planner`` with amphorae."""
+
+    contract = CONTRACT
+    name = "amphora"
+
+    def __init__(self, context: DriverContext) -> None:
+        self._context = context
+        self._settings = read(context.configuration)
+        self._ledger = Ledger(context.records)
+        self._loaded: Drivers | None = None
+
+    def features(self) -> frozenset[Feature]:
+        """See the contract."""
+        return FEATURES
+
+    def apply(self, desired: LoadBalancer, applied: LoadBalancer | None) -> None:
+        """See the contract. Without ``applied``, and whenever networks or machines are concerned,
+        everything is looked at; else HAProxy and keepalived alone."""
+        balancer = self._ledger.balancer(desired.id)
+        if balancer is None:
+            balancer = Balancer(id=desired.id, name=desired.name, topology=self._settings.topology)
+            self._ledger.save_balancer(balancer)
+        plan = self._plan(balancer)
+        if balancer.tree is None:
+            name, recipe = "create", recipes.CREATE
+        elif (
+            applied is not None
+            and not (plan.build or plan.remove)
+            and same_networks(LoadBalancer.model_validate_json(balancer.tree), desired)
+        ):
+            name, recipe = "configure", recipes.CONFIGURE
+        else:
+            name, recipe = "update", recipes.UPDATE
+        run(name, recipe, self._work(balancer, desired, plan))
+
+    def remove(self, load_balancer_id: str) -> None:
+        """See the contract. Needs no secret and no tree."""
+        balancer = self._ledger.balancer(load_balancer_id)
+        if balancer is None:
+            return
+        going = self._ledger.amphorae(load_balancer_id)
+        run("delete", recipes.DELETE, self._work(balancer, None, AmphoraPlan((), (), going)))
+
+    def failover(self, load_balancer_id: str) -> None:
+        """See the contract. What is dead is replaced at once; a healthy pair one after the other,
+        the one without the VIP first, so that one always serves."""
+        balancer = self._ledger.balancer(load_balancer_id)
+        if balancer is None or balancer.tree is None:
+            raise PermanentError(f"there is no load balancer {load_balancer_id} to fail over")
+        tree = LoadBalancer.model_validate_json(balancer.tree)
+        reports = self._reports(self._ledger.amphorae(load_balancer_id))
+        dead = frozenset(amphora.id for amphora, report in reports if report is None)
+        rounds = (
+            [dead]
+            if dead
+            else [
+                frozenset({amphora.id})
+                for amphora, report in sorted(reports, key=lambda pair: pair[1] is not None and pair[1].holds_vip)
+            ]
+        )
+        for replaced in rounds:
+            current = self._ledger.balancer(load_balancer_id) or balancer
+            plan = self._plan(current, replaced)
+            run("failover", recipes.FAILOVER, self._work(current, tree, plan))
+
+    def known(self) -> frozenset[str]:
+        """See the contract."""
+        return frozenset(balancer.id for balancer in self._ledger.balancers())
+
+    def observe(self, load_balancer_id: str) -> Observation:
+        """See the contract. The last totals of each amphora are remembered, so that they outlive it."""
+        balancer = self._ledger.balancer(load_balancer_id)
+        if balancer is None:
+            return Observation(exists=False)
+        pairs = self._reports(self._ledger.amphorae(load_balancer_id))
+        answered = [report for _, report in pairs if report is not None]
+        operating = {}
+        if balancer.tree is not None:
+            operating = health.operating_statuses(LoadBalancer.model_validate_json(balancer.tree), answered)
+        totals = [*balancer.retired.values()]
+        for amphora, report in pairs:
+            statistics = amphora.statistics
+            if report is not None:
+                statistics = {listener_id: value for listener_id, (_, value) in report.listeners.items()}
+                self._ledger.save_amphora(amphora.model_copy(update={"statistics": statistics}))
+            totals.append(statistics)
+        return Observation(
+            exists=True,
+            vip_addresses=balancer.vip_addresses,
+            operating=operating,
+            statistics=health.total_statistics(totals),
+            appliances=tuple(_appliance(amphora, report) for amphora, report in pairs),
+        )
+
+    def plan(self, desired: LoadBalancer, applied: LoadBalancer | None) -> tuple[PlannedAction, ...]:
+        """See ``Planner``."""
+        balancer = self._ledger.balancer(desired.id)
+        if balancer is None:
+            balancer = Balancer(id=desired.id, name=desired.name, topology=self._settings.topology)
+        plan = self._plan(balancer, commit=False)
+        actions = list(amphora_actions(plan))
+        if applied is None or balancer.tree is None or not plan.keep:
+            if not actions:
+                actions.append(PlannedAction(f"load balancer {desired.name or desired.id}", "create", Mildness.REPLACE))
+            return tuple(actions)
+        amphora = plan.keep[0]
+
+        def bundle(tree: LoadBalancer) -> Bundle:
+            return self._work(balancer, tree, AmphoraPlan(plan.keep, (), ())).bundle(amphora.id)
+
+        return (*actions, *tree_actions(applied, desired, bundle, self._facts(amphora)))
+
+    # -- how it is done ----------------------------------------------------------------------
+
+    @property
+    def _drivers(self) -> Drivers:
+        if self._loaded is None:
+            load, settings = self._context.load, self._settings
+            self._loaded = Drivers(
+                compute=load("lbdrivers.compute", settings.compute_driver),
+                network=load("lbdrivers.networks", settings.network_driver),
+                amphora=load("lbdrivers.amphora", settings.amphora_driver),
+                authority=load("lbdrivers.certificates", settings.certificate_driver),
+            )
+        return self._loaded
+
+    def _work(self, balancer: Balancer, tree: LoadBalancer | None, plan: AmphoraPlan) -> Work:
+        built = tuple(amphora for _, amphora in plan.build if amphora is not None)
+        return Work(
+            context=self._context,
+            settings=self._settings,
+            drivers=self._drivers,
+            ledger=self._ledger,
+            balancer=balancer,
+            tree=tree,
+            built=built,
+            kept=plan.keep,
+            removed=plan.remove,
+        )
+
+    def _plan(self, balancer: Balancer, replace: frozenset[str] = frozenset(), commit: bool = True) -> AmphoraPlan:
+        """Plan the amphorae; each empty slot gets its record, committed before anything is made."""
+        amphorae = self._ledger.amphorae(balancer.id)
+        machines = {}
+        for amphora in amphorae:
+            machine = self._drivers.compute.find(amphora.machine)
+            if machine is not None:
+                machines[amphora.id] = machine.status
+        plan = plan_amphorae(balancer.topology, amphorae, machines, replace)
+        if not commit:
+            return plan
+        build = []
+        for slot, unfinished in plan.build:
+            amphora = unfinished or Amphora(
+                id=str(uuid.uuid4()),
+                load_balancer_id=balancer.id,
+                role=slot.role,
+                priority=slot.priority,
+                created_at=self._context.now(),
+            )
+            self._ledger.save_amphora(amphora)
+            build.append((slot, amphora))
+        return AmphoraPlan(plan.keep, tuple(build), plan.remove)
+
+    def _reports(self, amphorae: Iterable[Amphora]) -> list[tuple[Amphora, ApplianceReport | None]]:
+        """Ask all amphorae that serve at once; None for one that is dead or does not answer."""
+        serving = [amphora for amphora in amphorae if amphora.status is AmphoraStatus.ALLOCATED]
+        drivers = self._drivers
+
+        def ask(amphora: Amphora) -> ApplianceReport | None:
+            machine = drivers.compute.find(amphora.machine)
+            if machine is None or machine.status is not MachineStatus.RUNNING:
+                return None
+            try:
+                return drivers.amphora.report(machine, amphora.id)
+            except DriverError:
+                return None  # reported as an appliance that does not answer
+
+        with ThreadPoolExecutor(max_workers=max(1, len(serving))) as pool:
+            return list(zip(serving, pool.map(ask, serving), strict=True))
+
+    def _facts(self, amphora: Amphora) -> Facts:
+        machine = self._drivers.compute.find(amphora.machine)
+        if machine is None:
+            raise TemporaryError("an amphora's machine is missing", f"machine {amphora.machine}")
+        return self._drivers.amphora.facts(machine, amphora.id)
+
+
+def _appliance(amphora: Amphora, report: ApplianceReport | None) -> Appliance:
+    if report is None:
+        return Appliance(
+            amphora.id, amphora.role, "ERROR", amphora.management_address, None, "does not answer; run a failover"
+        )
+    remark = "" if report.haproxy == "RUNNING" else "HAProxy is not running"
+    return Appliance(amphora.id, amphora.role, amphora.status, amphora.management_address, report.holds_vip, remark)

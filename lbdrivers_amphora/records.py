@@ -1,0 +1,86 @@
+"""What the amphora provider remembers: typed values and their record kinds.
+
+Law: a record is committed before what it describes is made, and forgotten after it is gone.
+Names of machines and ports follow from ids alone, so that after a crash they are found again.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict
+
+from lbdrivers.drivers.amphora import Role, Topology
+from lbdrivers.drivers.provider import Statistics
+
+KIND_BALANCER = "amphora-balancer"
+KIND_AMPHORA = "amphora"
+
+
+class AmphoraStatus(enum.StrEnum):
+    """The life of an amphora, in the v2 API's words."""
+
+    PENDING_CREATE = "PENDING_CREATE"
+    ALLOCATED = "ALLOCATED"
+    PENDING_DELETE = "PENDING_DELETE"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Amphora(_Record):
+    """One appliance of a load balancer. ``created_at`` and ``certificate_expires`` are epoch seconds.
+
+    :param statistics: last totals seen, by listener id; they survive the appliance.
+    """
+
+    id: str
+    load_balancer_id: str
+    role: Role
+    priority: int
+    status: AmphoraStatus = AmphoraStatus.PENDING_CREATE
+    created_at: float = 0.0
+    vrrp_address: str | None = None
+    management_address: str | None = None
+    statistics: Mapping[str, Statistics] = {}
+
+    @property
+    def machine(self) -> str:
+        """Name of its machine."""
+        return f"amphora-{self.id}"
+
+    @property
+    def management_port(self) -> str:
+        """Name of its port on the management network."""
+        return f"octavia-lb-mgmt-{self.id}"
+
+    @property
+    def vrrp_port(self) -> str:
+        """Name of its port on the VIP's network."""
+        return f"octavia-lb-vrrp-{self.id}"
+
+    def member_port(self, network_id: str) -> str:
+        """Name of its port on a network of members."""
+        return f"octavia-lb-member-{self.id}-{network_id}"
+
+
+class Balancer(_Record):
+    """What belongs to the load balancer as a whole.
+
+    :param tree: the last tree that was applied completely, as JSON; None before the first.
+    :param retired: totals of amphorae that are gone, by amphora id and listener id.
+    """
+
+    id: str
+    name: str
+    topology: Topology
+    tree: str | None = None
+    vip_addresses: tuple[str, ...] = ()
+    retired: Mapping[str, Mapping[str, Statistics]] = {}
+
+    @property
+    def vip_port(self) -> str:
+        """Name of the port that reserves the VIP; it is never plugged."""
+        return f"octavia-lb-{self.id}"

@@ -1,0 +1,113 @@
+"""Settings of the amphora provider, read once from oslo.config into a frozen value.
+
+Law: section and option names are octavia.conf's where the meaning is the same; where a default
+differs from Octavia's, the field's text says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from oslo_config import cfg
+
+from lbdrivers.drivers.amphora import Topology, VrrpTimers
+from lbdrivers.errors import InvalidInput, Problem
+
+_CONTROLLER_WORKER = (
+    cfg.StrOpt("loadbalancer_topology", default="ACTIVE_STANDBY", choices=[t.value for t in Topology]),
+    cfg.StrOpt("compute_driver", default="local"),
+    cfg.StrOpt("network_driver", default="local"),
+    cfg.StrOpt("amphora_driver", default="rest"),
+    cfg.ListOpt("amp_boot_network_list", default=["management"]),
+    cfg.FloatOpt("amp_active_timeout", default=60.0, min=0.1, help="Seconds to wait for a machine and its agent."),
+    cfg.IntOpt("workers", default=8, min=1, help="Threads that work on one load balancer's amphorae."),
+)
+_CERTIFICATES = (
+    cfg.StrOpt("cert_generator", default="local"),
+    cfg.IntOpt("cert_validity_time", default=30 * 24 * 3600, min=60),
+)
+_KEEPALIVED = (
+    cfg.IntOpt("vrrp_version", default=3, min=2, max=3),
+    cfg.FloatOpt("vrrp_advert_int", default=0.1, min=0.01, max=40.95),
+    cfg.FloatOpt("vrrp_check_interval", default=1.0, min=1),
+    cfg.IntOpt("vrrp_fail_count", default=2, min=1),
+    cfg.IntOpt("vrrp_success_count", default=2, min=1),
+    cfg.FloatOpt("vrrp_garp_refresh_interval", default=5.0, min=0),
+    cfg.IntOpt("vrrp_garp_refresh_count", default=2, min=1),
+)
+
+
+@dataclass(frozen=True)
+class AmphoraSettings:
+    """What the provider needs to know."""
+
+    topology: Topology
+    """Amphorae per load balancer. Default ACTIVE_STANDBY (Octavia: SINGLE): what people expect of a
+    load balancer is that it survives a machine."""
+
+    compute_driver: str
+    """Entry point in ``lbdrivers.compute``. Default ``local``: this very host, no cloud needed."""
+
+    network_driver: str
+    """Entry point in ``lbdrivers.networks``."""
+
+    amphora_driver: str
+    """Entry point in ``lbdrivers.amphora``."""
+
+    certificate_driver: str
+    """Entry point in ``lbdrivers.certificates``."""
+
+    management_networks: tuple[str, ...]
+    """Networks (id, or name where the driver knows names) on which agents are reached; the first is
+    each machine's first interface."""
+
+    active_timeout: float
+    """Seconds until a machine that does not answer counts as failed. Default 60: a container boots
+    in one, a small VM in thirty."""
+
+    workers: int
+    """Threads that work on one load balancer's amphorae at once."""
+
+    certificate_validity: float
+    """Seconds that an agent's certificate is valid. Default 30 days, as in Octavia."""
+
+    timers: VrrpTimers
+    """VRRP version 3 with an advertisement every 0.1 s by default (Octavia: version 2, 1 s), so that
+    a backup takes over in about 0.4 s instead of 3."""
+
+
+def read(configuration: cfg.ConfigOpts) -> AmphoraSettings:
+    """The provider's settings out of parsed configuration.
+
+    :raises InvalidInput: on a bad value; names section, option and what is allowed.
+    """
+    configuration.register_opts(_CONTROLLER_WORKER, group="controller_worker")
+    configuration.register_opts(_CERTIFICATES, group="certificates")
+    configuration.register_opts(_KEEPALIVED, group="keepalived_vrrp")
+    try:
+        worker, vrrp = configuration.controller_worker, configuration.keepalived_vrrp
+        if not worker.amp_boot_network_list:
+            problem = Problem("[controller_worker] amp_boot_network_list", "", "is empty", "name a management network")
+            raise InvalidInput((problem,))
+        return AmphoraSettings(
+            topology=Topology(worker.loadbalancer_topology),
+            compute_driver=worker.compute_driver,
+            network_driver=worker.network_driver,
+            amphora_driver=worker.amphora_driver,
+            certificate_driver=configuration.certificates.cert_generator,
+            management_networks=tuple(worker.amp_boot_network_list),
+            active_timeout=worker.amp_active_timeout,
+            workers=worker.workers,
+            certificate_validity=float(configuration.certificates.cert_validity_time),
+            timers=VrrpTimers(
+                version=vrrp.vrrp_version,
+                advertisement_interval=vrrp.vrrp_advert_int,
+                check_interval=vrrp.vrrp_check_interval,
+                check_fall=vrrp.vrrp_fail_count,
+                check_rise=vrrp.vrrp_success_count,
+                garp_refresh_interval=vrrp.vrrp_garp_refresh_interval,
+                garp_refresh_count=vrrp.vrrp_garp_refresh_count,
+            ),
+        )
+    except (cfg.Error, ValueError) as error:
+        raise InvalidInput((Problem("configuration", "", str(error)),)) from error
