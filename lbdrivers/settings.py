@@ -31,8 +31,8 @@ class Settings:
     """The core's settings."""
 
     state_path: Path
-    """Folder for everything that must survive a command. Default: /var/lib/lbdrivers as root, else
-    ~/.local/state/lbdrivers."""
+    """Folder for everything that must survive a command. Default: the environment variable
+    LBDRIVERS_STATE_PATH, else /var/lib/lbdrivers as root, else ~/.local/state/lbdrivers."""
 
     database: str
     """SQLAlchemy URL of the store. Default: the SQLite file ``lbdrivers.sqlite`` in ``state_path``."""
@@ -69,7 +69,10 @@ def load(files: Sequence[Path] = (), state_path: Path | None = None) -> cfg.Conf
 
 
 def default_state_path() -> Path:
-    """Where state lives when nothing is configured (FHS for root, XDG base directories else)."""
+    """Where state lives when nothing is configured: LBDRIVERS_STATE_PATH, else /var/lib (FHS) for
+    root, else the XDG state folder."""
+    if given := os.environ.get("LBDRIVERS_STATE_PATH"):
+        return Path(given)
     if os.geteuid() == 0:
         return Path("/var/lib/lbdrivers")
     base = os.environ.get("XDG_STATE_HOME")
