@@ -57,15 +57,17 @@ class Problem:
     :param value: the offending value as text, shortened; empty when something is missing.
     :param message: what is wrong.
     :param remedy: what to write instead.
+    :param location: file and line, when they are known (``web.yaml:12``).
     """
 
     path: str
     value: str
     message: str
     remedy: str = ""
+    location: str = ""
 
     def __str__(self) -> str:
-        text = f"{self.path}: {self.message}" if self.path else self.message
+        text = ": ".join(part for part in (self.location, self.path, self.message) if part)
         if self.value:
             text += f" (got {self.value})"
         return f"{text}; {self.remedy}" if self.remedy else text
