@@ -1,0 +1,426 @@
+"""Hypothesis strategies: values, trees, edits and histories of edits, limited to a set of features.
+
+Law: everything drawn is valid by the model, and ``required(tree) <= features``. Text fields draw
+hostile characters (quotes, ``#``, ``%[env(HOME)]``) as readily as plain ones.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+
+from lbdrivers.features import ALL, Feature
+from lbdrivers.model.resources import (
+    COMPATIBLE_POOLS,
+    DATAGRAM_POOLS,
+    HTTP_LISTENERS,
+    INSERTABLE_HEADERS,
+    Algorithm,
+    CompareType,
+    HealthMonitor,
+    HttpMethod,
+    L7Policy,
+    L7Rule,
+    Listener,
+    ListenerProtocol,
+    LoadBalancer,
+    Member,
+    MonitorType,
+    PersistenceType,
+    PolicyAction,
+    Pool,
+    PoolProtocol,
+    RuleType,
+    SessionPersistence,
+    TlsVersion,
+)
+
+#: What a renderer must carry literally: each has meant something to HAProxy, a shell or keepalived.
+HOSTILE = ("%[env(HOME)]", "#", '"', "'", "\\", " ", "${HOME}", "$(id)", "%", "{", "}", ";", "\u0663", "\u00e9", "]")
+
+
+def feature_of(prefix: str, word: str) -> Feature:
+    """The feature that stands for a word of the model, such as ``monitor`` and ``TLS-HELLO``."""
+    return Feature(f"{prefix}-{word.lower().replace('_', '-')}")
+
+
+def identity(number: int) -> str:
+    """A UUID out of a number."""
+    return str(uuid.UUID(int=number))
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a tree refers to and must find in the backend under test.
+
+    :param identities: ids to choose from; few of them make two trees collide, None draws fresh ones.
+    :param references: secret references that the backend can resolve.
+    """
+
+    identities: tuple[str, ...] | None = None
+    vip_subnet_id: str = identity(1)
+    additional_subnet_id: str = identity(2)
+    member_subnet_ids: tuple[str, ...] = (identity(3),)
+    references: tuple[str, ...] = ("memory:www.example.com",)
+    member_addresses: tuple[str, ...] = ("192.0.2.10", "192.0.2.11", "198.51.100.7", "2001:db8::7")
+    ports: tuple[int, ...] = (80, 81, 443, 8080)
+
+
+def texts(max_size: int = 12) -> SearchStrategy[str]:
+    """One line of printable text, hostile characters included."""
+    plain = st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"), exclude_characters="\ufeff")
+    return st.lists(st.one_of(st.sampled_from(HOSTILE), plain), max_size=max_size).map(lambda parts: "".join(parts))
+
+
+def addresses() -> SearchStrategy[str]:
+    """IPv4 and IPv6 addresses in canonical spelling."""
+    return st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(str)
+
+
+def cidrs() -> SearchStrategy[str]:
+    """Networks in canonical spelling."""
+    narrow = st.tuples(st.ip_addresses(v=4), st.integers(0, 32))
+    wide = st.tuples(st.ip_addresses(v=6), st.integers(0, 128))
+    return st.one_of(narrow, wide).map(lambda pair: str(ipaddress.ip_network(pair, strict=False)))
+
+
+def tokens() -> SearchStrategy[str]:
+    """Names of headers and cookies (RFC 9110 token without the single quote)."""
+    return st.text("abcXYZ019!#$%&*+.^_`|~-", min_size=1, max_size=12)
+
+
+def host_names() -> SearchStrategy[str]:
+    """Host names of one to three labels."""
+    label = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9-]{0,8}[A-Za-z0-9])?", fullmatch=True)
+    return st.lists(label, min_size=1, max_size=3).map(".".join)
+
+
+def url_paths() -> SearchStrategy[str]:
+    """URL paths with every character that RFC 3986 allows."""
+    piece = st.one_of(st.sampled_from(tuple("abZ09-._~!$&'()*+,;=:@/?")), st.sampled_from(("%20", "%C3%A9", "%5B")))
+    return st.lists(piece, max_size=10).map(lambda pieces: "/" + "".join(pieces))
+
+
+def redirect_urls() -> SearchStrategy[str]:
+    """Absolute URLs, HAProxy's own format tags among their characters."""
+    rest = st.lists(st.sampled_from(("a", "%20", "%[env(HOME)]", "?", "#", '"', "'", "\\", "{", "$")), max_size=6)
+    return st.tuples(st.sampled_from(("http", "https")), host_names(), rest).map(
+        lambda parts: f"{parts[0]}://{parts[1]}/{''.join(parts[2])}"
+    )
+
+
+def expected_codes() -> SearchStrategy[str]:
+    """One code, a list, or a range."""
+    code = st.integers(100, 599)
+    ranges = st.tuples(code, code).map(lambda pair: f"{min(pair)}-{max(pair)}")
+    return st.one_of(st.lists(code, min_size=1, max_size=4).map(lambda codes: ",".join(map(str, codes))), ranges)
+
+
+class _Drawing:
+    """What is shared while one tree is drawn."""
+
+    def __init__(self, draw: DrawFn, features: frozenset[Feature], around: Surroundings, taken: Sequence[str]) -> None:
+        self.draw = draw
+        self.features = features
+        self.around = around
+        self._identities = self._fresh(frozenset(taken))
+
+    def _fresh(self, taken: frozenset[str]) -> Iterator[str]:
+        if self.around.identities is not None:
+            free = [one for one in self.around.identities if one not in taken]
+            yield from self.draw(st.permutations(free))
+            return
+        start = self.draw(st.integers(2**32, 2**64)) << 32
+        yield from (one for one in map(identity, range(start, start + 2**20)) if one not in taken)
+
+    def new_id(self) -> str | None:
+        """An unused id, or None when all are used."""
+        return next(self._identities, None)
+
+    def has(self, feature: Feature) -> bool:
+        """Whether the feature is allowed and, by the toss of a coin, to be used."""
+        return feature in self.features and self.draw(st.booleans())
+
+    def common(self, new_id: str) -> dict[str, Any]:
+        return {
+            "id": new_id,
+            "name": self.draw(texts(4)),
+            "admin_state_up": self.draw(st.sampled_from((True, True, True, False))),
+        }
+
+    def several(self, make: Callable[[], Any], most: int) -> tuple[Any, ...]:
+        """Up to ``most`` of what ``make`` gives, without the Nones."""
+        made = (make() for _ in range(self.draw(st.integers(0, most))))
+        return tuple(one for one in made if one is not None)
+
+    def member(self, taken: set[tuple[str, int]]) -> Member | None:
+        address = self.draw(st.sampled_from(self.around.member_addresses))
+        port = self.draw(st.sampled_from((80, 81)))
+        if (address, port) in taken or (new_id := self.new_id()) is None:
+            return None
+        taken.add((address, port))
+        fields = self.common(new_id) | {"address": address, "protocol_port": port}
+        if self.draw(st.booleans()):
+            fields["subnet_id"] = self.draw(st.sampled_from(self.around.member_subnet_ids))
+        if self.has(Feature.MEMBER_WEIGHT):
+            fields["weight"] = self.draw(st.integers(0, 256))
+        if self.has(Feature.MEMBER_BACKUP):
+            fields["backup"] = True
+        if self.has(Feature.MEMBER_MONITOR_ADDRESS):
+            fields["monitor_port"] = self.draw(st.integers(1, 65535))
+            fields["monitor_address"] = self.draw(st.sampled_from((None, *self.around.member_addresses)))
+        return Member(**fields)
+
+    def monitor(self, protocol: PoolProtocol) -> HealthMonitor | None:
+        only_datagram = {MonitorType.UDP_CONNECT, MonitorType.SCTP}
+        fitting = only_datagram | {MonitorType.TCP, MonitorType.HTTP} if protocol in DATAGRAM_POOLS else None
+        choices = [
+            kind
+            for kind in MonitorType
+            if feature_of("monitor", kind) in self.features
+            and (kind in fitting if fitting is not None else kind not in only_datagram)
+        ]
+        if not choices or not self.draw(st.booleans()) or (new_id := self.new_id()) is None:
+            return None
+        kind = self.draw(st.sampled_from(choices))
+        fields = self.common(new_id) | {"type": kind, "max_retries": self.draw(st.integers(1, 10))}
+        fields |= {"delay": self.draw(st.integers(1, 60)), "timeout": self.draw(st.integers(1, 60))}
+        if kind in (MonitorType.HTTP, MonitorType.HTTPS):
+            fields["url_path"] = self.draw(st.none() | url_paths())
+            fields["expected_codes"] = self.draw(st.none() | expected_codes())
+            fields["http_method"] = self.draw(st.none() | st.sampled_from(HttpMethod))
+            fields["http_version"] = self.draw(st.sampled_from((None, 1.0, 1.1)))
+            if fields["http_version"] == 1.1:
+                fields["domain_name"] = self.draw(st.none() | host_names())
+        return HealthMonitor(**fields)
+
+    def persistence(self, protocol: PoolProtocol) -> SessionPersistence | None:
+        datagram = protocol in DATAGRAM_POOLS
+        choices = [
+            kind
+            for kind in PersistenceType
+            if feature_of("persistence", kind) in self.features and (not datagram or kind is PersistenceType.SOURCE_IP)
+        ]
+        if not choices or not self.draw(st.booleans()):
+            return None
+        kind = self.draw(st.sampled_from(choices))
+        return SessionPersistence(
+            type=kind,
+            cookie_name=self.draw(tokens()) if kind is PersistenceType.APP_COOKIE else None,
+            persistence_timeout=self.draw(st.none() | st.integers(1, 3600)) if datagram else None,
+            persistence_granularity="255.255.255.0" if datagram and self.draw(st.booleans()) else None,
+        )
+
+    def pool(self) -> Pool | None:
+        algorithms = [kind for kind in Algorithm if feature_of("algorithm", kind) in self.features]
+        protocols = [kind for kind in PoolProtocol if self._usable(kind)]
+        if not algorithms or not protocols or (new_id := self.new_id()) is None:
+            return None
+        protocol = self.draw(st.sampled_from(protocols))
+        taken: set[tuple[str, int]] = set()
+        fields = self.common(new_id) | {"protocol": protocol, "lb_algorithm": self.draw(st.sampled_from(algorithms))}
+        if protocol not in DATAGRAM_POOLS and self.has(Feature.POOL_TLS):
+            fields |= {"tls_enabled": True, "tls_versions": (TlsVersion.TLSV1_2, TlsVersion.TLSV1_3)}
+            fields["tls_container_ref"] = self.draw(st.sampled_from((None, *self.around.references)))
+        return Pool(
+            **fields,
+            members=self.several(lambda: self.member(taken), 4),
+            healthmonitor=self.monitor(protocol),
+            session_persistence=self.persistence(protocol),
+        )
+
+    def _usable(self, protocol: PoolProtocol) -> bool:
+        if protocol in (PoolProtocol.PROXY, PoolProtocol.PROXYV2) and Feature.POOL_PROXY not in self.features:
+            return False
+        return any(protocol in COMPATIBLE_POOLS[listener] for listener in self._listener_protocols())
+
+    def _listener_protocols(self) -> list[ListenerProtocol]:
+        return [kind for kind in ListenerProtocol if feature_of("listener", kind) in self.features]
+
+    def listener(self, pools: Sequence[Pool], taken: set[tuple[str, int]]) -> Listener | None:
+        protocols = self._listener_protocols()
+        if not protocols:
+            return None
+        protocol, port = self.draw(st.sampled_from(protocols)), self.draw(st.sampled_from(self.around.ports))
+        if (protocol.transport, port) in taken or (new_id := self.new_id()) is None:
+            return None
+        taken.add((protocol.transport, port))
+        fitting = [pool.id for pool in pools if pool.protocol in COMPATIBLE_POOLS[protocol]]
+        fields = self.common(new_id) | {"protocol": protocol, "protocol_port": port}
+        fields["default_pool_id"] = self.draw(st.sampled_from((None, *fitting))) if fitting else None
+        fields |= self._listener_options(protocol)
+        if protocol in HTTP_LISTENERS and Feature.L7 in self.features:
+            fields["l7policies"] = self.several(lambda: self.policy(fitting), 3)
+        return Listener(**fields)
+
+    def _listener_options(self, protocol: ListenerProtocol) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        if self.has(Feature.LISTENER_ALLOWED_CIDRS):
+            fields["allowed_cidrs"] = tuple(self.draw(st.lists(cidrs(), min_size=1, max_size=3)))
+        if self.has(Feature.LISTENER_CONNECTION_LIMIT):
+            fields["connection_limit"] = self.draw(st.integers(-1, 10**6))
+        if self.has(Feature.LISTENER_TIMEOUTS):
+            fields["timeout_client_data"] = self.draw(st.integers(0, 2073600000))
+        if protocol in HTTP_LISTENERS and self.has(Feature.LISTENER_INSERT_HEADERS):
+            headers = self.draw(st.sets(st.sampled_from(sorted(INSERTABLE_HEADERS)), min_size=1))
+            fields["insert_headers"] = tuple((header, "true") for header in sorted(headers))
+        if protocol is ListenerProtocol.TERMINATED_HTTPS:
+            fields["default_tls_container_ref"] = self.draw(st.sampled_from(self.around.references))
+            if self.draw(st.booleans()):
+                fields |= {"hsts_max_age": self.draw(st.integers(0, 10**7)), "hsts_preload": self.draw(st.booleans())}
+        return fields
+
+    def policy(self, pool_ids: Sequence[str]) -> L7Policy | None:
+        if (new_id := self.new_id()) is None:
+            return None
+        actions = [kind for kind in PolicyAction if pool_ids or kind is not PolicyAction.REDIRECT_TO_POOL]
+        action = self.draw(st.sampled_from(actions))
+        fields = self.common(new_id) | {"action": action, "position": self.draw(st.integers(1, 9))}
+        if action is PolicyAction.REDIRECT_TO_POOL:
+            fields["redirect_pool_id"] = self.draw(st.sampled_from(pool_ids))
+        elif action is not PolicyAction.REJECT:
+            target = "redirect_url" if action is PolicyAction.REDIRECT_TO_URL else "redirect_prefix"
+            fields |= {target: self.draw(redirect_urls()), "redirect_http_code": self.draw(st.sampled_from((301, 302)))}
+        return L7Policy(**fields, rules=self.several(self.rule, 3))
+
+    def rule(self) -> L7Rule | None:
+        if (new_id := self.new_id()) is None:
+            return None
+        kind = self.draw(st.sampled_from((RuleType.PATH, RuleType.HOST_NAME, RuleType.HEADER, RuleType.COOKIE)))
+        compare = self.draw(st.sampled_from(CompareType))
+        value = self.draw(
+            st.sampled_from(("^/a+$", "a|b", "[^#]")) if compare is CompareType.REGEX else texts(6).filter(bool)
+        )
+        key = self.draw(tokens()) if kind in (RuleType.HEADER, RuleType.COOKIE) else None
+        invert = self.draw(st.booleans())
+        return L7Rule(id=new_id, type=kind, compare_type=compare, key=key, value=value, invert=invert)
+
+    def tree(self, tree_id: str) -> LoadBalancer:
+        pools = self.several(self.pool, 3)
+        taken: set[tuple[str, int]] = set()
+        fields = self.common(tree_id) | {"vip_subnet_id": self.around.vip_subnet_id, "pools": pools}
+        fields["description"] = self.draw(texts(4))
+        if self.has(Feature.VIP_ADDITIONAL):
+            fields["additional_vips"] = ({"subnet_id": self.around.additional_subnet_id},)
+        return LoadBalancer(**fields, listeners=self.several(lambda: self.listener(pools, taken), 3))
+
+
+@st.composite
+def trees(
+    draw: DrawFn,
+    features: frozenset[Feature] = ALL,
+    around: Surroundings = Surroundings(),
+    tree_id: str | None = None,
+) -> LoadBalancer:
+    """Valid trees that need no feature outside ``features``."""
+    chosen = tree_id or identity(draw(st.integers(2**16, 2**31)))
+    return _Drawing(draw, features, around, (chosen,)).tree(chosen)
+
+
+def rebuilt(resource: Any, **fields: Any) -> Any:
+    """The resource with other field values, validated again.
+
+    :raises ValueError: when these values do not go together.
+    """
+    return type(resource).model_validate({**resource.__dict__, **fields})
+
+
+def _swapped(items: tuple[Any, ...], fields: Sequence[str]) -> tuple[Any, ...]:
+    """The first two items with each other's values of the fields."""
+    first, second, *rest = items
+    changed = (
+        rebuilt(first, **{name: getattr(second, name) for name in fields}),
+        rebuilt(second, **{name: getattr(first, name) for name in fields}),
+    )
+    return (*changed, *rest)
+
+
+def _edited_member(draw: DrawFn, drawing: _Drawing, members: tuple[Member, ...]) -> tuple[Member, ...]:
+    """Members with one of them added, removed, changed, or all in another order."""
+    taken = {(member.address, member.protocol_port) for member in members}
+    way = draw(st.sampled_from(("add", "remove", "change", "shuffle", "swap")))
+    if way == "add" or not members:
+        added = drawing.member(taken)
+        return (*members, added) if added is not None else members
+    if way == "shuffle":
+        return tuple(draw(st.permutations(members)))
+    if way == "swap" and len(members) > 1:
+        return _swapped(members, ("address", "protocol_port"))
+    place = draw(st.integers(0, len(members) - 1))
+    if way == "remove":
+        return members[:place] + members[place + 1 :]
+    return (*members[:place], rebuilt(members[place], name=draw(texts(3))), *members[place + 1 :])
+
+
+def _edited_pool(draw: DrawFn, drawing: _Drawing, pool: Pool) -> Pool:
+    part = draw(st.sampled_from(("members", "members", "healthmonitor", "session_persistence", "name")))
+    values: dict[str, Callable[[], Any]] = {
+        "members": lambda: _edited_member(draw, drawing, pool.members),
+        "healthmonitor": lambda: drawing.monitor(pool.protocol),
+        "session_persistence": lambda: drawing.persistence(pool.protocol),
+        "name": lambda: draw(texts(3)),
+    }
+    edited: Pool = rebuilt(pool, **{part: values[part]()})
+    return edited
+
+
+def _edited_listeners(draw: DrawFn, drawing: _Drawing, tree: LoadBalancer) -> tuple[Listener, ...]:
+    listeners = tree.listeners
+    way = draw(st.sampled_from(("add", "remove", "redirect", "shuffle", "swap")))
+    if way == "add" or not listeners:
+        added = drawing.listener(tree.pools, {(one.protocol.transport, one.protocol_port) for one in listeners})
+        return (*listeners, added) if added is not None else listeners
+    if way == "shuffle":
+        return tuple(draw(st.permutations(listeners)))
+    if way == "swap" and len({one.protocol.transport for one in listeners[:2]}) == 1 and len(listeners) > 1:
+        return _swapped(listeners, ("protocol_port",))
+    if way == "redirect":
+        first = listeners[0]
+        fitting = [pool.id for pool in tree.pools if pool.protocol in COMPATIBLE_POOLS[first.protocol]]
+        return (rebuilt(first, default_pool_id=draw(st.sampled_from((None, *fitting)))), *listeners[1:])
+    return listeners[1:]
+
+
+@st.composite
+def edits(
+    draw: DrawFn,
+    tree: LoadBalancer,
+    features: frozenset[Feature] = ALL,
+    around: Surroundings = Surroundings(),
+) -> LoadBalancer:
+    """Trees one edit away from ``tree``: a part added, removed, changed, swapped, or all anew."""
+    drawing = _Drawing(draw, features, around, tuple(one.id for _, one in tree.walk()))
+    way = draw(st.sampled_from(("pool", "pool", "pool", "listeners", "listeners", "add pool", "name", "anew")))
+    if way == "anew":
+        return _Drawing(draw, features, around, (tree.id,)).tree(tree.id)
+    fields: dict[str, Any] = {"name": draw(texts(4))}
+    if way == "pool" and tree.pools:
+        place = draw(st.integers(0, len(tree.pools) - 1))
+        edited = _edited_pool(draw, drawing, tree.pools[place])
+        fields = {"pools": (*tree.pools[:place], edited, *tree.pools[place + 1 :])}
+    elif way == "listeners":
+        fields = {"listeners": _edited_listeners(draw, drawing, tree)}
+    elif way == "add pool" and (added := drawing.pool()) is not None:
+        fields = {"pools": (*tree.pools, added)}
+    result: LoadBalancer = rebuilt(tree, **fields)
+    return result
+
+
+@st.composite
+def histories(
+    draw: DrawFn,
+    features: frozenset[Feature] = ALL,
+    around: Surroundings = Surroundings(),
+    longest: int = 5,
+) -> tuple[LoadBalancer, ...]:
+    """Trees of one load balancer as its owner changes it, each an edit away from the one before."""
+    found = [draw(trees(features, around))]
+    for _ in range(draw(st.integers(1, longest))):
+        found.append(draw(edits(found[-1], features, around)))
+    return tuple(found)

@@ -1,0 +1,116 @@
+"""The laws of diff and apply_changes, on trees that collide in every way."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lbdrivers.features import ALL, required
+from lbdrivers.model.changes import Created, Deleted, Kind, Updated, apply_changes, diff
+from lbdrivers.model.resources import LoadBalancer
+from lbdrivers.testing.strategies import Surroundings, edits, histories, identity, trees
+
+TREE_ID = identity(9)
+#: Few ids, so that one tree's pool is the other one's member.
+CROWDED = Surroundings(identities=tuple(identity(number) for number in range(100, 112)))
+crowded_trees = trees(ALL, CROWDED, TREE_ID)
+LIMITS = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@st.composite
+def collisions(draw: st.DrawFn) -> tuple[LoadBalancer, LoadBalancer]:
+    old = draw(crowded_trees)
+    return old, draw(st.one_of(crowded_trees, edits(old, ALL, CROWDED)))
+
+
+def assert_every_prefix_is_valid(old: LoadBalancer | None, new: LoadBalancer | None) -> None:
+    changes = diff(old, new)
+    for length in range(len(changes) + 1):
+        tree = apply_changes(old, changes[:length])  # constructed by the model, so an invalid one raises
+        if tree is not None:
+            LoadBalancer.model_validate_json(tree.model_dump_json())
+    assert apply_changes(old, changes) == new
+
+
+@given(collisions())
+@LIMITS
+def test_changes_lead_to_the_new_tree_through_valid_trees_only(pair: tuple[LoadBalancer, LoadBalancer]) -> None:
+    assert_every_prefix_is_valid(*pair)
+
+
+@given(histories())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_histories_can_be_replayed(history: tuple[LoadBalancer, ...]) -> None:
+    for old, new in zip((None, *history), (*history, None), strict=True):
+        assert_every_prefix_is_valid(old, new)
+
+
+@given(st.none() | crowded_trees)
+@LIMITS
+def test_nothing_changes_between_equal_trees(tree: LoadBalancer | None) -> None:
+    assert diff(tree, tree) == ()
+    if tree is not None:
+        assert diff(tree, LoadBalancer.model_validate_json(tree.model_dump_json())) == ()
+
+
+@given(crowded_trees, trees(ALL, CROWDED, identity(10)))
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_trees_of_different_ids_replace_one_another(old: LoadBalancer, new: LoadBalancer) -> None:
+    assert diff(old, new)[0] == Deleted(Kind.LOAD_BALANCER, old.id, None)
+    assert_every_prefix_is_valid(old, new)
+
+
+@given(collisions())
+@LIMITS
+def test_only_what_differs_is_touched(pair: tuple[LoadBalancer, LoadBalancer]) -> None:
+    old, new = pair
+    before, after = ({one.id: one for _, one in tree.walk()} for tree in pair)
+    for change in diff(old, new):
+        match change:
+            case Created(_, _, resource):
+                assert resource.id in after
+            case Deleted(_, identifier, _):
+                assert identifier in before
+            case Updated(_, identifier, _, fields):
+                assert fields
+                assert before[identifier] is not after[identifier]
+                assert all(field.old != field.new for field in fields)
+
+
+@given(trees(frozenset({*list(ALL)[:4], *(one for one in ALL if one.startswith("algorithm"))})))
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_drawn_trees_stay_within_the_features(tree: LoadBalancer) -> None:
+    assert required(tree) <= {*list(ALL)[:4], *(one for one in ALL if one.startswith("algorithm"))}
+
+
+def big_tree(count: int, weight: int = 1, first: int = 0) -> LoadBalancer:
+    members = [
+        {"id": identity(10**6 + n), "address": f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}", "protocol_port": 80}
+        for n in range(first, first + count)
+    ]
+    members[count // 2]["weight"] = weight
+    pool = {"id": identity(5), "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "members": members}
+    return LoadBalancer.model_validate({"id": TREE_ID, "vip_subnet_id": identity(6), "pools": [pool]})
+
+
+def test_ten_thousand_members_are_compared_within_fifty_milliseconds() -> None:
+    old, new = big_tree(10_000), big_tree(10_000, weight=7)
+    assert Counter(type(change) for change in diff(old, new)) == {Updated: 1}
+    best = min(_seconds(old, new) for _ in range(7))
+    assert best <= 0.05, f"{best * 1000:.1f} ms"
+
+
+def test_the_time_grows_with_the_size_and_not_with_its_square() -> None:
+    small, large = (
+        min(_seconds(big_tree(size), big_tree(size, first=size)) for _ in range(3)) for size in (1_000, 10_000)
+    )
+    assert large < 40 * small
+
+
+def _seconds(old: LoadBalancer, new: LoadBalancer) -> float:
+    started = time.perf_counter()
+    diff(old, new)
+    return time.perf_counter() - started
