@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 from lbdrivers.drivers.amphora import Bundle, Facts
 from lbdrivers.drivers.provider import Mildness, PlannedAction
-from lbdrivers.model.changes import Change, apply_changes, diff, subject
-from lbdrivers.model.resources import LoadBalancer
+from lbdrivers.model.changes import AnyResource, Change, Created, Deleted, Ordered, Updated, apply_changes, diff
+from lbdrivers.model.resources import LoadBalancer, Member
 from lbdrivers_amphora.decide.topology import AmphoraPlan
 from lbdrivers_amphora.haproxy.transition import transition
 from lbdrivers_amphora.haproxy.translate import translate
@@ -35,15 +35,40 @@ def tree_actions(
     """
     before = applied
     running = translate(bundle(before), facts)
+    names = {resource.id: _name(resource) for tree in (applied, desired) for _, resource in tree.walk()}
     for change in diff(applied, desired):
         after = apply_changes(before, (change,))
         if after is None:
             raise ValueError("a desired tree cannot be nothing; removal is another verb")
         wanted = translate(bundle(after), facts)
         kind = Mildness(transition(running, wanted).kind)
-        yield PlannedAction(subject(change), _verb(change), kind)
+        yield PlannedAction(f"{change.kind} {names[_subject(change)]}", _action(change), kind)
         before, running = after, wanted
 
 
-def _verb(change: Change) -> str:
-    return {"Created": "create", "Updated": "update", "Deleted": "delete"}[type(change).__name__]
+def _subject(change: Change) -> str:
+    match change:
+        case Created(resource=resource):
+            return resource.id
+        case Ordered(parent_id=parent_id):
+            return parent_id
+        case Updated(id=found) | Deleted(id=found):
+            return found
+
+
+def _action(change: Change) -> str:
+    match change:
+        case Created():
+            return "create"
+        case Deleted():
+            return "delete"
+        case Ordered():
+            return "put into order"
+        case Updated(fields=fields):
+            return "update " + ", ".join(f"{field.name} {field.old} -> {field.new}" for field in fields)
+
+
+def _name(resource: AnyResource) -> str:
+    if isinstance(resource, Member):
+        return resource.name or f"{resource.address}:{resource.protocol_port}"
+    return getattr(resource, "name", "") or resource.id

@@ -41,6 +41,7 @@ def reserve_vip(work: Work, _: str) -> None:
     subnet = work.subnet(subnet_id)
     if network_id is not None and subnet.network_id != network_id:
         raise PermanentError("vip_subnet_id is not on vip_network_id")
+    _refuse_moving(work, subnet_id)
     fixed = (
         FixedAddress(subnet_id, tree.vip_address),
         *(FixedAddress(vip.subnet_id, vip.ip_address) for vip in tree.additional_vips),
@@ -51,6 +52,19 @@ def reserve_vip(work: Work, _: str) -> None:
     addresses = tuple(vip.address for vip in work.vip[1])
     if addresses != work.balancer.vip_addresses:
         work.change_balancer(lambda _: {"vip_addresses": addresses})
+
+
+def _refuse_moving(work: Work, subnet_id: str) -> None:
+    """A VIP stays where it is for the life of its load balancer: clients know it."""
+    port = work.drivers.network.port(work.balancer.vip_port)
+    if port is None or not port.fixed:
+        return
+    held, wanted = port.fixed[0], work.desired.vip_address
+    if held.subnet_id != subnet_id or (wanted is not None and held.address != wanted):
+        raise PermanentError(
+            f"the VIP of a load balancer cannot be moved from {held.address}; make another load balancer",
+            object_id=work.desired.id,
+        )
 
 
 def release_vip(work: Work, _: str) -> None:
