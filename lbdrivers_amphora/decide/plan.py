@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 from lbdrivers.drivers.amphora import Bundle, Facts
 from lbdrivers.drivers.provider import Mildness, PlannedAction
-from lbdrivers.model.changes import AnyResource, Change, Created, Deleted, Ordered, Updated, apply_changes, diff
-from lbdrivers.model.resources import LoadBalancer, Member
+from lbdrivers.model.changes import Change, Created, Deleted, Ordered, Updated, apply_changes, diff
+from lbdrivers.model.resources import L7Rule, LoadBalancer, Member, Resource
 from lbdrivers_amphora.decide.topology import AmphoraPlan
 from lbdrivers_amphora.haproxy.transition import transition
 from lbdrivers_amphora.haproxy.translate import translate
@@ -68,7 +68,7 @@ def _action(change: Change) -> str:
             return "update " + ", ".join(f"{field.name} {field.old} -> {field.new}" for field in fields)
 
 
-def _name(resource: AnyResource) -> str:
+def _name(resource: Resource | L7Rule) -> str:
     if isinstance(resource, Member):
         return resource.name or f"{resource.address}:{resource.protocol_port}"
     return getattr(resource, "name", "") or resource.id

@@ -15,7 +15,7 @@ from lbdrivers.model.infra import FixedAddress, Machine, MachineRequest, Machine
 from lbdrivers.model.secret import Secret
 from lbdrivers_amphora.flows.work import Work
 from lbdrivers_amphora.records import AmphoraStatus
-from lbdrivers_amphora.wire.agent_config import AgentConfig
+from lbdrivers_amphora.wire import agent_config
 
 CONFIG_FILE = "/etc/octavia/amphora-agent.conf"
 SERVER_CERTIFICATE = "/etc/octavia/certs/server.pem"
@@ -96,13 +96,13 @@ def boot_machine(work: Work, amphora_id: str) -> None:
         return
     authority = work.drivers.authority
     credential = authority.issue_server(amphora.id, work.settings.certificate_validity)
-    config = AgentConfig(amphora_id=amphora.id, topology=work.balancer.topology.value)
+    config = agent_config.AgentConfig(amphora.id, loadbalancer_topology=work.balancer.topology.value)
     work.drivers.compute.ensure(
         MachineRequest(
             name=amphora.machine,
             ports=(amphora.management_port,),
             files={
-                CONFIG_FILE: Secret(config.render().encode()),
+                CONFIG_FILE: Secret(agent_config.render(config).encode()),
                 SERVER_CERTIFICATE: credential.pem,
                 CLIENT_CA: Secret(authority.trust().client_ca),
             },
