@@ -1,0 +1,98 @@
+"""The intermediate representation of haproxy.cfg: what one HAProxy process is told to do.
+
+Law: plain frozen values. What can change at run time is typed (servers, connection limits); all
+else is lines of words, compared as wholes. Everything in it is in the text and back:
+``parse(render(configuration)) == configuration``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lbdrivers_amphora.haproxy.word import Line, Word
+
+_DYNAMIC = frozenset({"roundrobin", "leastconn"})
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How a server is probed; what is probed stands in the backend's lines.
+
+    :param interval: seconds between two checks.
+    :param fall: failed checks after which a server is down; ``rise`` good ones bring it up.
+    :param options: further words, such as ``check-ssl verify none``.
+    :param address: where to probe when it is not the server's own address; likewise ``port``.
+    """
+
+    interval: int
+    fall: int
+    rise: int
+    options: Line = ()
+    address: Word | None = None
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One server of a backend.
+
+    :param weight: 0 to 256; 0 takes no new sessions (drain).
+    :param cookie: value of the persistence cookie that leads to it.
+    :param proxy: the keyword that makes it get the PROXY protocol, or None.
+    :param number: HAProxy's numeric id where hashing depends on it; None lets HAProxy count.
+    """
+
+    name: Word
+    address: Word
+    port: int
+    weight: int = 1
+    check: Check | None = None
+    cookie: Word | None = None
+    proxy: Word | None = None
+    number: int | None = None
+    backup: bool = False
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Frontend:
+    """Where connections come in. ``connection_limit`` None means "as many as the process takes"."""
+
+    name: Word
+    connection_limit: int | None
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Where connections go."""
+
+    name: Word
+    lines: tuple[Line, ...]
+    servers: tuple[Server, ...] = ()
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether servers can be added and re-weighted at run time (management guide, "add server")."""
+        balance = next((line[1] for line in self.lines if line[0] == "balance"), None)
+        return balance in _DYNAMIC or (balance == "source" and (Word("hash-type"), Word("consistent")) in self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """The HAProxy processes that share stick tables."""
+
+    name: Word
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The whole file. ``process`` is the section ``global``."""
+
+    load_balancer_id: Word
+    process: tuple[Line, ...]
+    defaults: tuple[Line, ...]
+    peers: Peers | None = None
+    frontends: tuple[Frontend, ...] = ()
+    backends: tuple[Backend, ...] = ()

@@ -1,0 +1,98 @@
+"""The quoting door: the only way from text into a HAProxy configuration.
+
+Law: the context is chosen when a word is made (``token``, ``pattern``, ``log_format``, ``regex``),
+and each context carries its text literally or refuses it with ValueError; nothing is interpreted.
+``quote`` then spells a finished word so that HAProxy's tokenizer gives back exactly that word.
+
+Sources: HAProxy 2.6 configuration manual, sections 2.2 (quoting and escaping), 7.1 (ACL flags),
+7.1.4 (regular expressions), 8.2.4 (log-format: ``%%`` is a literal percent sign).
+"""
+
+from __future__ import annotations
+
+import re
+
+from lbdrivers_amphora.haproxy.word import Line, Word
+
+__all__ = ["Line", "Word", "literal", "log_format", "pattern", "quote", "regex", "token"]
+
+# Controls, line separators, byte order mark and lone surrogates: what has no place on one line.
+_REFUSED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
+# Characters that the tokenizer takes as they are (section 2.2's matrix, and ASCII only).
+_is_plain = re.compile(r"[A-Za-z0-9!%&()*+,./:;<=>?@\[\]^_`{|}~-]+").fullmatch
+
+# What Python's re accepts and PCRE2, HAProxy's engine, refuses or reads otherwise.
+_FOREIGN = (
+    (re.compile(r"\\[uUN]"), r"the escapes \u, \U and \N"),
+    (re.compile(r"\(\?-?[imsx]*[aLu]"), "the flags a, L and u"),
+    (re.compile(r"\[[:.=]"), "a set that begins with a colon, a dot or an equals sign"),
+    (re.compile(r"\{,"), "a repetition without a lower bound"),
+)
+# PCRE2 takes no repetition above 65,535 (pcre2pattern, "Repetition").
+_REPETITION = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+_REPETITION_LIMIT = 65535
+
+
+def token(text: str) -> Word:
+    """A plain argument: a name, a path, an address.
+
+    :raises ValueError: when it is empty or has a control character; an empty word would end its
+        line early for many of HAProxy's keywords, and so drop the condition behind it.
+    """
+    if not _is_plain(text):
+        _refuse(text)
+    return Word(text)
+
+
+#: The same for what this package itself wrote: keywords, flags, sample expressions.
+literal = token
+
+
+def pattern(text: str) -> Line:
+    """A value that an ACL compares with, as the words that carry it.
+
+    A value that begins with a dash would be taken for a flag; ``--`` ends the flags (section 7.1).
+    """
+    return (Word("--"), token(text)) if text.startswith("-") else (token(text),)
+
+
+def log_format(text: str) -> Word:
+    """Literal text where HAProxy evaluates a log-format string: redirects, header values, logs."""
+    return token(text.replace("%", "%%"))
+
+
+def regex(text: str) -> Line:
+    """A regular expression that an ACL compares with, as the words that carry it.
+
+    :raises ValueError: when PCRE2 would refuse it or understand it in another way than the model,
+        which checks by Python's ``re``.
+    """
+    for foreign, what in _FOREIGN:
+        if foreign.search(text):
+            raise ValueError(
+                f"the regular expression {text!r} has {what}; HAProxy's engine (PCRE2) reads that otherwise"
+            )
+    for low, high in _REPETITION.findall(text):
+        if int(high or low) > _REPETITION_LIMIT or int(low) > _REPETITION_LIMIT:
+            raise ValueError(f"the regular expression {text!r} repeats more than {_REPETITION_LIMIT} times")
+    if "(?<" in text and not text.isascii():
+        raise ValueError(f"the regular expression {text!r} looks behind over non-ASCII text; HAProxy counts bytes")
+    return pattern(text)
+
+
+def quote(word: str) -> str:
+    """Spell one word for HAProxy's tokenizer: as it is where that is safe, else in strong quotes.
+
+    :raises ValueError: for what no spelling can carry on one line.
+    """
+    if _is_plain(word):
+        return word
+    _refuse(word)
+    return "'" + word.replace("'", "'\\''") + "'"
+
+
+def _refuse(text: str) -> None:
+    if not text:
+        raise ValueError("an empty text cannot stand in HAProxy's configuration")
+    if found := _REFUSED.search(text):
+        raise ValueError(f"{text!r} has the character U+{ord(found[0]):04X}; HAProxy's configuration cannot carry it")

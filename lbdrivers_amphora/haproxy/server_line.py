@@ -1,0 +1,44 @@
+"""The words of a server: the same in haproxy.cfg and behind ``add server`` at run time.
+
+Law: one order of options, the one below; ``parse`` reads no other.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from lbdrivers_amphora.haproxy.ir import Check, Server
+
+
+def endpoint(address: str, port: int) -> str:
+    """``address:port``; IPv6 in brackets, as a colon more or less must not change the port."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+@lru_cache(maxsize=1024)
+def check_words(check: Check) -> tuple[str, ...]:
+    """``check ...`` with everything that belongs to it. Cached: the members of a pool share one."""
+    words = ["check", *check.options, "inter", f"{check.interval}s", "fall", str(check.fall), "rise", str(check.rise)]
+    if check.address is not None:
+        words += ["addr", check.address]
+    if check.port is not None:
+        words += ["port", str(check.port)]
+    return tuple(words)
+
+
+def option_words(server: Server) -> list[str]:
+    """Everything behind the weight."""
+    words: list[str] = []
+    if server.number is not None:
+        words += ("id", str(server.number))
+    if server.check is not None:
+        words += check_words(server.check)
+    if server.cookie is not None:
+        words += ("cookie", server.cookie)
+    if server.proxy is not None:
+        words.append(server.proxy)
+    if server.backup:
+        words.append("backup")
+    if server.disabled:
+        words.append("disabled")
+    return words

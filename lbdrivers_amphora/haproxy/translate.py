@@ -1,0 +1,179 @@
+"""The tree and the appliance's facts -> configuration of HAProxy.
+
+Law: pure and total over the trees that the amphora provider's features admit; what HAProxy cannot
+do as asked is refused with UnsupportedError, never left out in silence. A frontend is named after
+its listener, a backend ``<pool>:<listener>``, a server after its member: health and statistics are
+matched by these names. The floor is HAProxy 2.6.
+"""
+
+from __future__ import annotations
+
+from lbdrivers.drivers.amphora import Bundle, Facts, Topology
+from lbdrivers.errors import UnsupportedError
+from lbdrivers.model.resources import Listener, ListenerProtocol, LoadBalancer, MonitorType, Pool
+from lbdrivers_amphora.haproxy.ir import Backend, Configuration, Frontend, Peers, Server
+from lbdrivers_amphora.haproxy.peers import peer_name
+from lbdrivers_amphora.haproxy.quote import Line, Word, log_format, token
+from lbdrivers_amphora.haproxy.server_line import endpoint
+from lbdrivers_amphora.haproxy.translate_pool import backend_lines, pool_mode, servers
+from lbdrivers_amphora.haproxy.translate_rules import policy_lines, redirect_pool_ids, words
+
+#: Port of the peers protocol on every amphora (Octavia's constant; its security groups open it).
+PEER_PORT = 1025
+# Old processes end after this long even when a connection lives on: ten minutes let a long
+# download or a WebSocket finish in peace, and bound what a stuck client can hold.
+_HARD_STOP = "10m"
+# Old processes kept at most, some 25 MB each: a burst of reloads must not eat an appliance of 1 GB.
+_RELOADS_SURVIVED = "10"
+# Idle keep-alive connections are closed over this time on a reload instead of all at once.
+_CLOSE_SPREAD = "5s"
+# Connections that the process makes room for when no listener asks for more; HAProxy itself takes
+# the lower of this and the system's limit, so that a start never fails for want of descriptors.
+_CONNECTIONS = 50_000
+# Two sockets a connection, and pipes for splicing in between.
+_DESCRIPTORS_PER_CONNECTION = 3
+# CIDRs on one line: HAProxy reads 64 words.
+_CIDRS_PER_LINE = 32
+_DEFAULT_CLIENT_TIMEOUT = 50_000
+_MODES = {
+    ListenerProtocol.HTTP: "http",
+    ListenerProtocol.TCP: "tcp",
+    ListenerProtocol.HTTPS: "tcp",
+}
+_DATAGRAM = (ListenerProtocol.UDP, ListenerProtocol.SCTP)
+
+
+def translate(bundle: Bundle, facts: Facts) -> Configuration:
+    """What the HAProxy of this appliance has to do.
+
+    :raises UnsupportedError: names the listener, pool or rule that HAProxy cannot serve.
+    """
+    tree = bundle.load_balancer
+    listeners = _served(tree)
+    pools = {pool.id: pool for pool in tree.pools if pool.admin_state_up}
+    members: dict[str, tuple[Server, ...]] = {}
+    table_peers = f"{tree.id.replace('-', '')}_peers" if bundle.topology is Topology.ACTIVE_STANDBY else None
+    frontends: list[Frontend] = []
+    backends: list[Backend] = []
+    for listener in listeners:
+        frontends.append(_frontend(listener, pools, bundle, facts))
+        for pool_id in _used_pools(listener, pools):
+            pool = pools[pool_id]
+            if pool_id not in members:
+                members[pool_id] = servers(pool)
+            name = token(f"{pool_id}:{listener.id}")
+            lines = backend_lines(pool, listener, pool_mode(pool, _MODES[listener.protocol]), facts, table_peers)
+            backends.append(Backend(name, lines, members[pool_id]))
+    return Configuration(
+        load_balancer_id=token(tree.id),
+        process=_process(tree, listeners, pools, facts),
+        defaults=_defaults(facts),
+        peers=_peers(bundle, table_peers, backends),
+        frontends=tuple(frontends),
+        backends=tuple(backends),
+    )
+
+
+def _served(tree: LoadBalancer) -> tuple[Listener, ...]:
+    """The listeners that HAProxy serves: enabled ones over TCP, of an enabled load balancer."""
+    if not tree.admin_state_up:
+        return ()
+    found = tuple(entry for entry in tree.listeners if entry.admin_state_up and entry.protocol not in _DATAGRAM)
+    for listener in found:
+        if listener.protocol not in _MODES:
+            raise UnsupportedError(
+                f"the amphora provider does not serve {listener.protocol} listeners yet", object_id=listener.id
+            )
+    return found
+
+
+def _used_pools(listener: Listener, pools: dict[str, Pool]) -> tuple[str, ...]:
+    """Enabled pools that the listener sends to, each once: the default pool, then redirect targets."""
+    default = (listener.default_pool_id,) if listener.default_pool_id in pools else ()
+    used = dict.fromkeys((*default, *redirect_pool_ids(listener, pools)))
+    return tuple(pool_id for pool_id in used if pool_id is not None)
+
+
+def _process(
+    tree: LoadBalancer, listeners: tuple[Listener, ...], pools: dict[str, Pool], facts: Facts
+) -> tuple[Line, ...]:
+    socket = token(f"{facts.base_path}/{tree.id}.sock")
+    asked = sum(max(listener.connection_limit, 0) for listener in listeners)
+    descriptors = max(_CONNECTIONS, asked) * _DESCRIPTORS_PER_CONNECTION
+    lines = [
+        words("master-worker"),
+        (*words("stats socket"), socket, *words("mode 0600 level admin expose-fd listeners")),
+        (*words("server-state-file"), token(f"{facts.base_path}/{tree.id}/servers-state")),
+        words(f"fd-hard-limit {descriptors}"),
+        words(f"hard-stop-after {_HARD_STOP}"),
+        words(f"close-spread-time {_CLOSE_SPREAD}"),
+        words(f"mworker-max-reloads {_RELOADS_SURVIVED}"),
+    ]
+    if facts.haproxy_user is not None:
+        lines.append((token("user"), token(facts.haproxy_user)))
+    if facts.log_socket is not None:
+        log = (token("log"), token(facts.log_socket))
+        lines += [(*log, token("local0")), (*log, *words("local1 notice"))]
+    if any(_pinged(pools[pool_id]) for listener in listeners for pool_id in _used_pools(listener, pools)):
+        lines += [words("external-check"), words("insecure-fork-wanted")]
+    return tuple(lines)
+
+
+def _pinged(pool: Pool) -> bool:
+    monitor = pool.healthmonitor
+    return monitor is not None and monitor.admin_state_up and monitor.type is MonitorType.PING
+
+
+def _defaults(facts: Facts) -> tuple[Line, ...]:
+    return (
+        words("no log" if facts.log_socket is None else "log global"),
+        words("retries 3"),
+        words("option redispatch"),
+        words("option splice-auto"),
+    )
+
+
+def _peers(bundle: Bundle, name: str | None, backends: list[Backend]) -> Peers | None:
+    """Present only where there is a stick table to share: without one, the replacement of the other
+    amphora would reload this one for nothing."""
+    if name is None or not any(line[0] == "stick-table" for backend in backends for line in backend.lines):
+        return None
+    lines = tuple(
+        (token("peer"), token(peer_name(peer.amphora_id)), token(endpoint(peer.vrrp_address, PEER_PORT)))
+        for peer in bundle.peers
+    )
+    return Peers(token(name), lines)
+
+
+def _frontend(listener: Listener, pools: dict[str, Pool], bundle: Bundle, facts: Facts) -> Frontend:
+    mode = _MODES[listener.protocol]
+    lines: list[Line] = [(token("bind"), token(endpoint(vip.address, listener.protocol_port))) for vip in bundle.vips]
+    lines += [words(f"mode {mode}"), words(f"timeout client {listener.timeout_client_data or _DEFAULT_CLIENT_TIMEOUT}")]
+    if listener.timeout_tcp_inspect:
+        lines.append(words(f"tcp-request inspect-delay {listener.timeout_tcp_inspect}"))
+    lines += _allowed(listener)
+    lines += policy_lines(listener, pools)
+    if listener.default_pool_id in pools:
+        lines.append((token("default_backend"), token(f"{listener.default_pool_id}:{listener.id}")))
+    if facts.log_socket is not None:
+        lines.append((token("log-format"), _log_line(bundle.load_balancer, mode)))
+    limit = listener.connection_limit if listener.connection_limit > 0 else None
+    return Frontend(token(listener.id), limit, tuple(lines))
+
+
+def _allowed(listener: Listener) -> list[Line]:
+    """Refuse the connections of all others. Lines of one ACL name are alternatives (section 7.1)."""
+    cidrs = [token(cidr) for cidr in listener.allowed_cidrs or ()]
+    if not cidrs:
+        return []
+    chunks = [cidrs[start : start + _CIDRS_PER_LINE] for start in range(0, len(cidrs), _CIDRS_PER_LINE)]
+    lines: list[Line] = [(*words("acl allowed_cidrs src"), *chunk) for chunk in chunks]
+    return [*lines, words("tcp-request connection reject unless allowed_cidrs")]
+
+
+def _log_line(tree: LoadBalancer, mode: str) -> Word:
+    """Octavia's default log format, field by field, as its users' log parsers expect it."""
+    request, status = ("%{+Q}r", "%ST") if mode == "http" else ("-", "-")
+    fields = f"%f %ci %cp %t {request} {status} %B %U %[ssl_c_verify] %{{+Q}}[ssl_c_s_dn] %b %s %Tt %tsc"
+    project = log_format(tree.project_id) if tree.project_id else "-"
+    return token(f"{project} {log_format(tree.id)} {fields}")

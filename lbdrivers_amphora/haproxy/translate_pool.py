@@ -1,0 +1,181 @@
+"""Pools -> backends and their servers.
+
+Law: a pool's servers are the same behind every listener; what differs by listener (mode, inserted
+headers, timeouts) stands in the backend's lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lbdrivers.drivers.amphora import Facts
+from lbdrivers.errors import UnsupportedError
+from lbdrivers.model.resources import (
+    Algorithm,
+    HealthMonitor,
+    HttpMethod,
+    Listener,
+    Member,
+    MonitorType,
+    PersistenceType,
+    Pool,
+    PoolProtocol,
+)
+from lbdrivers_amphora.haproxy.ir import Check, Server
+from lbdrivers_amphora.haproxy.quote import Line, Word, literal, log_format, token
+from lbdrivers_amphora.haproxy.translate_rules import words
+
+# Entries of a stick table (Octavia's default, some 1 MB).
+_TABLE_SIZE = "10k"
+_DEFAULT_CONNECT_TIMEOUT = 5_000
+_DEFAULT_SERVER_TIMEOUT = 50_000
+_BALANCE = {
+    Algorithm.ROUND_ROBIN: "roundrobin",
+    Algorithm.LEAST_CONNECTIONS: "leastconn",
+    Algorithm.SOURCE_IP: "source",
+}
+_HTTP_MONITORS = (MonitorType.HTTP, MonitorType.HTTPS)
+_COOKIES = (PersistenceType.HTTP_COOKIE, PersistenceType.APP_COOKIE)
+_PROXY = {PoolProtocol.PROXY: literal("send-proxy"), PoolProtocol.PROXYV2: literal("send-proxy-v2")}
+# What each header of a listener's insert_headers says. ``src`` and ``dst_port`` are the client's
+# own connection; with ``option forwardfor`` HAProxy appends rather than replaces.
+_HEADERS: dict[str, Line] = {
+    "X-Forwarded-For": words("option forwardfor"),
+    "X-Forwarded-Port": words("http-request set-header X-Forwarded-Port %[dst_port]"),
+    "X-Forwarded-Proto": words("http-request set-header X-Forwarded-Proto http"),
+    "X-Forwarded-IP": words("http-request set-header X-Forwarded-IP %[src]"),
+    "X-Client-IP": words("http-request set-header X-Client-IP %[src]"),
+    "X-Real-IP": words("http-request set-header X-Real-IP %[src]"),
+}
+
+
+def pool_mode(pool: Pool, listener_mode: str) -> str:
+    """``http`` or ``tcp``. PROXY pools carry whatever the listener speaks."""
+    if pool.protocol in _PROXY:
+        return listener_mode
+    return "http" if pool.protocol is PoolProtocol.HTTP else "tcp"
+
+
+def backend_lines(pool: Pool, listener: Listener, mode: str, facts: Facts, peers: str | None) -> tuple[Line, ...]:
+    """Everything of a backend but its servers.
+
+    :param peers: name of the peers section that shares stick tables, or None.
+    :raises UnsupportedError: for what HAProxy does not do with such a pool.
+    """
+    if pool.tls_enabled:
+        raise UnsupportedError("the amphora provider does not speak TLS to members yet", object_id=pool.id)
+    if pool.lb_algorithm not in _BALANCE:
+        raise UnsupportedError(f"HAProxy has no algorithm like {pool.lb_algorithm}", object_id=pool.id)
+    lines = [words(f"mode {mode}"), words(f"balance {_BALANCE[pool.lb_algorithm]}")]
+    if pool.lb_algorithm is Algorithm.SOURCE_IP:
+        # Servers can come and go at run time, and a change moves only the clients it must move.
+        lines.append(words("hash-type consistent"))
+    lines += _persistence(pool, mode, peers)
+    if (monitor := active_monitor(pool)) is not None:
+        lines += _monitor(monitor, facts)
+    if mode == "http":
+        lines += [line for header, line in _HEADERS.items() if listener.header_inserted(header)]
+    lines += [
+        words("option allbackups"),
+        words(f"timeout connect {listener.timeout_member_connect or _DEFAULT_CONNECT_TIMEOUT}"),
+        words(f"timeout server {listener.timeout_member_data or _DEFAULT_SERVER_TIMEOUT}"),
+    ]
+    return tuple(lines)
+
+
+def active_monitor(pool: Pool) -> HealthMonitor | None:
+    """The pool's health monitor if it is enabled."""
+    monitor = pool.healthmonitor
+    return monitor if monitor is not None and monitor.admin_state_up else None
+
+
+def _persistence(pool: Pool, mode: str, peers: str | None) -> Iterator[Line]:
+    persistence = pool.session_persistence
+    if persistence is None or (persistence.type in _COOKIES and mode != "http"):
+        # Bytes that are passed on unread have no cookies; HAProxy would ignore the line with a warning.
+        return
+    shared = words(f"peers {peers}") if peers else ()
+    if persistence.type is PersistenceType.SOURCE_IP:
+        yield (*words(f"stick-table type ipv6 size {_TABLE_SIZE}"), *shared)
+        yield words("stick on src")
+    elif persistence.type is PersistenceType.APP_COOKIE:
+        cookie = f"cook({persistence.cookie_name})"
+        yield (*words(f"stick-table type string len 64 size {_TABLE_SIZE}"), *shared)
+        yield (*words("stick store-response"), token(f"res.{cookie}"))
+        yield (*words("stick match"), token(f"req.{cookie}"))
+    else:
+        yield words("cookie SRV insert indirect nocache")
+
+
+def _monitor(monitor: HealthMonitor, facts: Facts) -> Iterator[Line]:
+    yield words("load-server-state-from-file global")
+    yield words(f"timeout check {monitor.timeout}s")
+    if monitor.type in _HTTP_MONITORS:
+        version = (literal(f"HTTP/{monitor.http_version}"),) if monitor.http_version is not None else ()
+        method = monitor.http_method or HttpMethod.GET
+        yield (*words(f"option httpchk {method}"), token(monitor.url_path or "/"), *version)
+        if monitor.domain_name is not None:
+            yield (*words("http-check send hdr Host"), log_format(monitor.domain_name))
+        yield words(f"http-check expect status {monitor.expected_codes or '200'}")
+    elif monitor.type is MonitorType.PING:
+        yield words("option external-check")
+        yield (*words("external-check command"), token(f"{facts.base_path}/ping-wrapper.sh"))
+    elif monitor.type is MonitorType.TLS_HELLO:
+        yield words("option ssl-hello-chk")
+
+
+def servers(pool: Pool) -> tuple[Server, ...]:
+    """The pool's members, disabled ones included: they are known and in maintenance."""
+    check = _check(pool)
+    cookie = (
+        pool.protocol not in (PoolProtocol.TCP, PoolProtocol.HTTPS)
+        and pool.session_persistence is not None
+        and pool.session_persistence.type is PersistenceType.HTTP_COOKIE
+    )
+    proxy = _PROXY.get(pool.protocol)
+    numbers = _numbers(pool)
+    return tuple([_server(member, check, proxy, numbers.get(member.id), cookie) for member in pool.members])
+
+
+def _server(member: Member, check: Check | None, proxy: Word | None, number: int | None, cookie: bool) -> Server:
+    name = token(member.id)
+    if check is not None and (member.monitor_address is not None or member.monitor_port is not None):
+        address = None if member.monitor_address is None else token(member.monitor_address)
+        check = Check(check.interval, check.fall, check.rise, check.options, address, member.monitor_port)
+    return Server(
+        name,
+        token(member.address),
+        member.protocol_port,
+        member.weight,
+        check,
+        name if cookie else None,
+        proxy,
+        number,
+        member.backup,
+        not member.admin_state_up,
+    )
+
+
+def _check(pool: Pool) -> Check | None:
+    monitor = active_monitor(pool)
+    if monitor is None:
+        return None
+    options = words("check-ssl verify none") if monitor.type is MonitorType.HTTPS else ()
+    return Check(monitor.delay, monitor.max_retries_down, monitor.max_retries, options)
+
+
+def _numbers(pool: Pool) -> dict[str, int]:
+    """Numeric ids for pools that hash: HAProxy places a server on the ring by its number.
+
+    Derived from the member's id, so that a reload, a run-time change and the other amphora of a
+    pair all send a client to the same member.
+    """
+    if pool.lb_algorithm is not Algorithm.SOURCE_IP:
+        return {}
+    taken: dict[int, str] = {}
+    for member in pool.members:
+        number = int(member.id[:8], 16) & 0x7FFFFFFF or 1
+        while number in taken:
+            number = number % 0x7FFFFFFF + 1
+        taken[number] = member.id
+    return {member_id: number for number, member_id in taken.items()}
