@@ -1,0 +1,95 @@
+"""Links, bridges and addresses, made by ``ip -batch`` inside a namespace.
+
+Law: one call is one process and a few milliseconds (importing pyroute2 costs a command forty times
+that); a veth pair with its bridge, namespace, MAC and name comes into being in one kernel message, so
+it is whole or not there. What exists is read from /proc, without a process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lbdrivers.errors import PermanentError, TemporaryError
+from lbdrivers_amphora.site.namespaces import in_namespace
+
+
+def names(pid: int) -> frozenset[str]:
+    """Names of the links in the network namespace of a process; none when it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/net/dev").read_text().splitlines()
+    except OSError:  # no such process any more: ENOENT, ESRCH or EINVAL, as it ends
+        return frozenset()
+    return frozenset(line.partition(":")[0].strip() for line in lines[2:])
+
+
+def digest(text: str, length: int) -> str:
+    """So many hexadecimal figures that stand for the text; link names hold 15 characters at most."""
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def bridge_name(network_id: str) -> str:
+    """The bridge of a network in the fabric."""
+    return f"b{digest(network_id, 12)}"
+
+
+def add_bridge(network_id: str, mtu: int, addresses: Iterable[str]) -> list[str]:
+    """Commands for a bridge. Its MAC is fixed, lest it change with its ports; no snooping: VRRP is multicast."""
+    name = bridge_name(network_id)
+    mac = mac_address(network_id)
+    return [
+        f"link add {name} mtu {mtu} address {mac} up type bridge stp_state 0 mcast_snooping 0",
+        *(f"address add {address} dev {name}{_prompt(address)}" for address in addresses),
+    ]
+
+
+def add_veth(outer: str, bridge: str, mtu: int, inner: str, mac: str, namespace: int) -> str:
+    """Command for a veth pair: ``outer`` here on the bridge, ``inner`` in the namespace (an open file)."""
+    peer = f"peer name {inner} mtu {mtu} address {mac} netns /proc/self/fd/{namespace}"
+    return f"link add {outer} mtu {mtu} master {bridge} up type veth {peer}"
+
+
+def configure(name: str, addresses: Iterable[str], gateways: Iterable[str] = ()) -> list[str]:
+    """Commands that give a link its addresses (with prefix length) and bring it up."""
+    return [
+        *(f"address add {address} dev {name}{_prompt(address)}" for address in addresses),
+        f"link set {name} up",
+        *(f"route add default via {gateway} dev {name}" for gateway in gateways),
+    ]
+
+
+def _prompt(address: str) -> str:
+    """IPv6 addresses are ours by allocation: usable at once, no duplicate detection (RFC 4862)."""
+    return " nodad" if ":" in address else ""
+
+
+def mac_address(text: str, attempt: int = 0) -> str:
+    """A locally administered unicast address (IEEE 802, second bit of the first octet) made of the text."""
+    figures = digest(f"{text}#{attempt}" if attempt else text, 10)
+    return "02:" + ":".join(figures[i : i + 2] for i in range(0, 10, 2))
+
+
+def run(namespace: int, commands: Sequence[str], inherited: tuple[int, ...] = ()) -> None:
+    """Carry out ``ip`` commands in the network namespace, an open file; stops at the first that fails.
+
+    :param inherited: open files that the commands name as ``/proc/self/fd/N``.
+    :raises TemporaryError: with the words of ``ip``: something vanished meanwhile.
+    """
+    if not commands:
+        return
+    text = "".join(f"{command}\n" for command in commands)
+    try:
+        done = in_namespace(f"/proc/self/fd/{namespace}", _ip, text, inherited)
+    except FileNotFoundError as error:
+        raise PermanentError("this host lacks a program", f"{error}; install iproute2") from error
+    if done.returncode:
+        raise TemporaryError("an interface could not be made", f"ip: {done.stderr.strip()} in: {text.strip()}")
+
+
+def _ip(text: str, inherited: tuple[int, ...]) -> subprocess.CompletedProcess[str]:
+    path = {"PATH": "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"}
+    return subprocess.run(
+        ["ip", "-batch", "-"], input=text, text=True, capture_output=True, pass_fds=inherited, env=path, check=False
+    )
