@@ -35,12 +35,12 @@ def _line(words: Line) -> str:
         raise ValueError(f"a line of {len(words)} words is more than HAProxy reads ({LONGEST_LINE}): {words[0]}...")
     # ACLs stand deeper than what uses them, so that the eye finds the actions.
     indent = "    " if words[0] == "acl" else ""
-    return indent + " ".join(map(quote.quote, words))
+    return indent + quote.spell(words)
 
 
 def _server(server: Server) -> str:
     words = [server.name, endpoint(server.address, server.port), "weight", str(server.weight), *option_words(server)]
-    return " ".join(map(quote.quote, words))
+    return quote.spell(words)
 
 
 @functools.cache

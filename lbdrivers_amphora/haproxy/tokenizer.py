@@ -15,6 +15,8 @@ _BLANKS = " \t"
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
 _HEXADECIMAL = re.compile(r"x([0-9A-Fa-f]{2})")
+# Lines in which nothing is special but blanks: nearly all of them.
+_is_simple = re.compile(r"[ !$%&(-\[\]-~]*").fullmatch
 # Runs that mean themselves, per state: the manual's matrix of special characters.
 _UNQUOTED = re.compile(r"[^ \t#\"'\\]+")
 _STRONG = re.compile(r"[^']+")
@@ -27,6 +29,8 @@ def tokenize(text: str) -> Line:
     :raises ValueError: when a quote is left open, an escape is cut off, a word is empty, has a
         control character, or depends on the environment.
     """
+    if _is_simple(text):
+        return tuple(map(Word, text.split()))
     words: list[Word] = []
     position = 0
     while position < len(text):
