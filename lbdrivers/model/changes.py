@@ -225,8 +225,8 @@ class _Comparison:
         for listener in self.new.listeners:
             yield from self._arranged(Kind.LISTENER, self.new.id, listener)
         yield from self._leftovers()
-        for identity in self.after:
-            if identity in self.kept:
+        for identity, place in self.after.items():
+            if CHILDREN[place.kind] and identity in self.kept:
                 yield from self._ordered(identity)
 
     def _listeners_freed(self) -> Iterator[Change]:

@@ -1,0 +1,1 @@
+"""Desired trees, statuses, leases and drivers' records, in a database."""

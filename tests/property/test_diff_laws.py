@@ -111,6 +111,6 @@ def test_the_time_grows_with_the_size_and_not_with_its_square() -> None:
 
 
 def _seconds(old: LoadBalancer, new: LoadBalancer) -> float:
-    started = time.perf_counter()
+    started = time.process_time()
     diff(old, new)
-    return time.perf_counter() - started
+    return time.process_time() - started

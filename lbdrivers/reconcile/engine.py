@@ -1,0 +1,248 @@
+"""The engine: brings what runs to what is wanted, one load balancer at a time, whatever happens.
+
+Laws: the engine alone retries, sleeps and writes statuses. One run at a time works on a load
+balancer (its lease); it always takes the newest desired tree, so edits submitted meanwhile collapse
+into one further pass. A holder that dies is replaced, and what it left half done is completed.
+Time, waiting and randomness are passed in.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+
+from lbdrivers import features
+from lbdrivers.drivers.provider import Provider
+from lbdrivers.errors import PermanentError, TemporaryError, UnsupportedError
+from lbdrivers.model.resources import LoadBalancer
+from lbdrivers.reconcile.heartbeat import Heartbeat, beat_in_thread
+from lbdrivers.reconcile.holder import is_dead, own_holder
+from lbdrivers.reconcile.outcome import Backoff, Done, Failed, Outcome, Retry, decide, seconds_until_next, status_after
+from lbdrivers.settings import Settings
+from lbdrivers.store.entry import Cause, Entry
+from lbdrivers.store.store import Store
+
+LOG = logging.getLogger(__name__)
+
+#: Longest wait before looking again whether another holder has finished, in seconds: its run takes
+#: a fraction of a second as a rule, and looking costs one SELECT.
+_LOOK_AGAIN = 0.5
+
+
+class Engine:
+    """Carries out what the store says is wanted.
+
+    :param provider: gives the provider of a name; its errors count like the provider's own.
+    :param now: seconds since the epoch.
+    :param sleep: waits; only ``run_until_settled`` does.
+    :param holder: name under which leases are taken; unique among all engines.
+    :param jitter: gives a number from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        provider: Callable[[str], Provider],
+        settings: Settings,
+        *,
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+        holder: str | None = None,
+        heartbeat: Heartbeat = beat_in_thread,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._store = store
+        self._provider = provider
+        self._settings = settings
+        self._now = now
+        self._sleep = sleep
+        self._holder = holder or own_holder()
+        self._heartbeat = heartbeat
+        self._jitter = jitter
+        self._backoff = Backoff(settings.retry_initial_seconds, settings.retry_maximum_seconds)
+
+    # -- wishes -----------------------------------------------------------------------------------
+
+    def submit(self, tree: LoadBalancer) -> int:
+        """Want this tree; refused before anything is written when the provider cannot do it.
+
+        :returns: the generation that wants it; the same as before when nothing changes.
+        :raises UnsupportedError: names what the provider lacks, and what needs it.
+        :raises PermanentError: see ``Store.submit``.
+        """
+        name = self.provider_of(tree)
+        features.check(name, self._provider(name).features(), tree)
+        return self._store.submit(tree, name)
+
+    def provider_of(self, tree: LoadBalancer) -> str:
+        """Name of the provider that the tree asks for, or the default one."""
+        return tree.provider or self._settings.default_provider
+
+    def delete(self, load_balancer_id: str) -> None:
+        """Want the load balancer gone; absent is success."""
+        self._store.request_delete(load_balancer_id)
+
+    def failover(self, load_balancer_id: str) -> None:
+        """Want the load balancer brought back to full redundancy.
+
+        :raises PermanentError: when there is none of that id, or it is being deleted.
+        :raises UnsupportedError: when its provider cannot.
+        """
+        entry = self._store.get(load_balancer_id)
+        if entry is None:
+            raise PermanentError(f"there is no load balancer {load_balancer_id}")
+        if features.Feature.FAILOVER not in self._provider(entry.provider).features():
+            raise UnsupportedError(f"the provider {entry.provider} does not support {features.Feature.FAILOVER}")
+        self._store.request_failover(entry.id)
+
+    # -- work -------------------------------------------------------------------------------------
+
+    def run(self, load_balancer_id: str) -> Outcome:
+        """Do everything that is wanted of the load balancer now.
+
+        Somebody else's run is not disturbed: the answer is a Retry then.
+        """
+        try:
+            while True:
+                busy = self._take_lease(load_balancer_id)
+                if busy is not None:
+                    return busy
+                outcome = self._run_with_lease(load_balancer_id)
+                # Between the last look and the end of the lease somebody may have asked for more,
+                # and have been told that it is being worked on.
+                if not isinstance(outcome, Done) or self._is_settled(load_balancer_id):
+                    return outcome
+        except TemporaryError as error:  # of the store
+            return decide(error, 1, self._backoff, self._jitter())
+
+    def run_until_settled(self, load_balancer_id: str, timeout: float) -> Outcome:
+        """Run, wait and run again until it is done, has failed for good, or the time is up.
+
+        :param timeout: seconds; the answer after it is the last Retry.
+        """
+        deadline = self._now() + timeout
+        while True:
+            outcome = self.run(load_balancer_id)
+            remaining = deadline - self._now()
+            if not isinstance(outcome, Retry) or remaining <= 0:
+                return outcome
+            self._sleep(min(outcome.after, remaining))
+
+    def run_due(self) -> dict[str, Outcome]:
+        """Run every load balancer whose time has come, once each; the outcomes by id."""
+        return {identity: self.run(identity) for identity in self._store.due(self._now())}
+
+    def _is_settled(self, load_balancer_id: str) -> bool:
+        entry = self._store.get(load_balancer_id)
+        return entry is None or entry.settled
+
+    def _take_lease(self, load_balancer_id: str) -> Outcome | None:
+        """None when the lease is ours now; else what to answer."""
+        seconds = self._settings.lease_seconds
+        if self._store.acquire(load_balancer_id, self._holder, self._now(), seconds):
+            return None
+        entry = self._store.get(load_balancer_id)
+        if entry is None:
+            return Done()
+        lease = entry.lease
+        if lease is None:  # given back since
+            return self._busy(0.0, "somebody")
+        if is_dead(lease.holder):
+            LOG.warning("%s: taking over from %s, which is dead", load_balancer_id, lease.holder)
+            if self._store.acquire(load_balancer_id, self._holder, self._now(), seconds, instead_of=lease.holder):
+                return None
+        return self._busy(min(max(lease.expires - self._now(), 0.0), _LOOK_AGAIN), lease.holder)
+
+    def _busy(self, after: float, holder: str) -> Retry:
+        return Retry(after, Cause("another run is working on it", f"another run is working on it: {holder}"))
+
+    def _run_with_lease(self, load_balancer_id: str) -> Outcome:
+        seconds = self._settings.lease_seconds
+
+        def renew() -> bool:
+            return self._store.renew(load_balancer_id, self._holder, self._now(), seconds)
+
+        try:
+            # A third: two beats may be lost before the lease is.
+            with self._heartbeat(renew, seconds / 3):
+                return self._work(load_balancer_id)
+        finally:
+            self._release(load_balancer_id)
+
+    def _release(self, load_balancer_id: str) -> None:
+        try:
+            self._store.release(load_balancer_id, self._holder)
+        except TemporaryError as error:
+            LOG.warning("%s: the lease could not be given back and will expire: %s", load_balancer_id, error.operator)
+
+    def _work(self, load_balancer_id: str) -> Outcome:
+        """Pass after pass until nothing is wanted, or a pass fails and nothing newer is wanted."""
+        while True:
+            entry = self._store.get(load_balancer_id)
+            if entry is None or entry.settled:
+                return Done()
+            outcome = self._pass(entry)
+            if isinstance(outcome, Done):
+                continue
+            after = seconds_until_next(outcome, self._backoff)
+            if not self._store.finish_failure(
+                entry, self._holder, outcome.cause, status_after(outcome, entry), self._now() + after
+            ):
+                return self._busy(0.0, "whoever took the lease over")
+            newest = self._store.get(load_balancer_id)
+            if newest is None or not _asks_for_more(newest, entry):
+                return outcome
+
+    def _pass(self, entry: Entry) -> Outcome:
+        """Each verb that is wanted, once. One that fails does not keep the others from being tried:
+        an edit must get through while a failover cannot, and the other way round."""
+        failure: Retry | Failed | None = None
+        for verb in self._verbs(entry):
+            outcome = self._attempt(verb, entry)
+            if not isinstance(outcome, Done):
+                failure = failure or outcome
+        return failure or Done()
+
+    def _verbs(self, entry: Entry) -> Iterator[Callable[[Entry], bool]]:
+        if entry.delete_wanted:
+            yield self._remove
+            return
+        if entry.generation > entry.applied_generation:
+            yield self._apply
+        if entry.failover_wanted:
+            yield self._fail_over
+
+    def _attempt(self, verb: Callable[[Entry], bool], entry: Entry) -> Outcome:
+        try:
+            held = verb(entry)
+        except Exception as error:  # a defect of one driver must not end the engine's loop
+            outcome = decide(error, entry.attempts + 1, self._backoff, self._jitter())
+            if isinstance(error, TemporaryError | PermanentError):
+                LOG.info("%s: %s", entry.id, outcome.cause.operator)
+            else:
+                LOG.error("%s: the provider %s is defective", entry.id, entry.provider, exc_info=error)
+            return outcome
+        return Done() if held else self._busy(0.0, "whoever took the lease over")
+
+    def _apply(self, entry: Entry) -> bool:
+        self._provider(entry.provider).apply(entry.desired, entry.applied)
+        return self._store.finish_apply(entry.id, self._holder, entry.generation, entry.desired)
+
+    def _remove(self, entry: Entry) -> bool:
+        self._provider(entry.provider).remove(entry.id)
+        return self._store.finish_remove(entry.id, self._holder)
+
+    def _fail_over(self, entry: Entry) -> bool:
+        self._provider(entry.provider).failover(entry.id)
+        return self._store.finish_failover(entry.id, self._holder, entry.failovers_wanted)
+
+
+def _asks_for_more(newest: Entry, seen: Entry) -> bool:
+    """Whether something was asked for since ``seen`` was read."""
+    return (newest.generation, newest.delete_wanted, newest.failovers_wanted) != (
+        seen.generation,
+        seen.delete_wanted,
+        seen.failovers_wanted,
+    )

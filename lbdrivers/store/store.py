@@ -1,0 +1,372 @@
+"""The store: what is wanted of every load balancer, what was done, and who is at it.
+
+Laws: a change is one transaction, loading a load balancer one SELECT; a write for a run is
+compare-and-set on its lease, so that one whose lease was taken over changes nothing; a generation
+never goes back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from lbdrivers.errors import PermanentError
+from lbdrivers.model.resources import LoadBalancer
+from lbdrivers.model.status import ProvisioningStatus, may_follow
+from lbdrivers.store.database import Database
+from lbdrivers.store.entry import Cause, Entry, Lease, pending_status
+from lbdrivers.store.records import StoredRecords
+from lbdrivers.store.schema import load_balancers, objects, records
+
+_T = load_balancers.c
+
+#: Parsed trees that are kept: two of each load balancer that is worked on at one time.
+_KEPT_TREES = 64
+
+
+class Store:
+    """Desired trees, statuses, leases and driver-private records in a database.
+
+    :param url: SQLAlchemy URL; made at first use.
+    :param now: seconds since the epoch, for the two timestamps of an entry.
+    """
+
+    def __init__(self, url: str, now: Callable[[], float] = time.time) -> None:
+        self._database = Database(url)
+        self._now = now
+        self.records = StoredRecords(self._database)
+        # Trees are frozen, so the same text may share one value; a hit also makes diff cheap,
+        # because what is the very same object has not changed.
+        self._parse = lru_cache(maxsize=_KEPT_TREES)(_parsed)
+
+    def close(self) -> None:
+        """Close the connections to the database."""
+        self._database.close()
+
+    # -- what is wanted ---------------------------------------------------------------------------
+
+    def submit(self, tree: LoadBalancer, provider: str) -> int:
+        """Make the tree the desired one, at once and whole; equal to the desired one, it is no change.
+
+        An entry that waits after a failure is due at once afterwards.
+
+        :returns: the generation that wants it.
+        :raises PermanentError: when the load balancer is being deleted or belongs to another
+            provider, or an id in the tree is in use elsewhere.
+        """
+        with self._database.write() as connection:
+            row = connection.execute(select(load_balancers).where(_T.id == tree.id)).one_or_none()
+            if row is None:
+                return self._create(connection, tree, provider)
+            if row.delete_wanted:
+                raise PermanentError(f"the load balancer {tree.id} is being deleted; wait until it is gone")
+            if row.provider != provider:
+                raise PermanentError(
+                    f"the load balancer {tree.id} belongs to the provider {row.provider}, not to {provider}; "
+                    "delete it and create it anew to change that"
+                )
+            return self._change(connection, row, tree)
+
+    def _create(self, connection: Connection, tree: LoadBalancer, provider: str) -> int:
+        now = self._now()
+        connection.execute(
+            insert(load_balancers).values(
+                id=tree.id,
+                name=tree.name,
+                provider=provider,
+                generation=1,
+                desired=tree.model_dump_json(),
+                applied_generation=0,
+                status=ProvisioningStatus.PENDING_CREATE.value,
+                attempts=0,
+                delete_wanted=False,
+                failovers_wanted=0,
+                failovers_done=0,
+                created_at=now,
+                updated_at=now,
+            )
+        )
+        _add_objects(connection, tree.id, _identities(tree))
+        return 1
+
+    def _change(self, connection: Connection, row: Row[Any], tree: LoadBalancer) -> int:
+        text = tree.model_dump_json()
+        waiting = {"attempts": 0, "next_attempt": None}
+        if text == row.desired:
+            if row.next_attempt is not None:
+                connection.execute(update(load_balancers).where(_T.id == tree.id).values(**waiting))
+            return int(row.generation)
+        old, new = _identities(self._parse(row.desired)), _identities(tree)
+        if gone := old - new:
+            connection.execute(
+                delete(objects).where(objects.c.id == bindparam("gone")), [{"gone": identity} for identity, _ in gone]
+            )
+        _add_objects(connection, tree.id, new - old)
+        status = pending_status(applied_generation=row.applied_generation, delete_wanted=False)
+        connection.execute(
+            update(load_balancers)
+            .where(_T.id == tree.id)
+            .values(
+                name=tree.name,
+                generation=row.generation + 1,
+                desired=text,
+                status=_next_status(row, status),
+                updated_at=self._now(),
+                **waiting,
+            )
+        )
+        return int(row.generation) + 1
+
+    def request_delete(self, load_balancer_id: str) -> None:
+        """Want the load balancer gone; wanted already, or not there, is success."""
+        with self._database.write() as connection:
+            row = connection.execute(select(load_balancers).where(_T.id == load_balancer_id)).one_or_none()
+            if row is None:
+                return
+            connection.execute(
+                update(load_balancers)
+                .where(_T.id == load_balancer_id)
+                .values(
+                    delete_wanted=True,
+                    attempts=0,
+                    next_attempt=None,
+                    status=_next_status(row, ProvisioningStatus.PENDING_DELETE),
+                    updated_at=self._now(),
+                )
+            )
+
+    def request_failover(self, load_balancer_id: str) -> None:
+        """Want the load balancer brought back to full redundancy; several requests before a run are one.
+
+        :raises PermanentError: when it is not there, or is being deleted.
+        """
+        with self._database.write() as connection:
+            row = connection.execute(select(load_balancers).where(_T.id == load_balancer_id)).one_or_none()
+            if row is None:
+                raise PermanentError(f"there is no load balancer {load_balancer_id}")
+            if row.delete_wanted:
+                raise PermanentError(f"the load balancer {load_balancer_id} is being deleted")
+            status = pending_status(applied_generation=row.applied_generation, delete_wanted=False)
+            connection.execute(
+                update(load_balancers)
+                .where(_T.id == load_balancer_id)
+                .values(
+                    failovers_wanted=_T.failovers_wanted + 1,
+                    attempts=0,
+                    next_attempt=None,
+                    status=_next_status(row, status),
+                    updated_at=self._now(),
+                )
+            )
+
+    # -- what there is ----------------------------------------------------------------------------
+
+    def get(self, id_or_name: str) -> Entry | None:
+        """The entry of that id, else of that name, or None.
+
+        :raises PermanentError: when several have the name.
+        """
+        if not id_or_name:
+            return None
+        wanted = or_(_T.id == id_or_name, _T.name == id_or_name)
+        with self._database.read() as connection:
+            rows = connection.execute(select(load_balancers).where(wanted).limit(3)).all()
+        exact = [row for row in rows if row.id == id_or_name]
+        if len(rows) > 1 and not exact:
+            raise PermanentError(f"several load balancers have the name {id_or_name}; give the id of one")
+        found = exact or rows
+        return self._entry(found[0]) if found else None
+
+    def list(self) -> tuple[Entry, ...]:
+        """Every entry, by name and id."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(load_balancers).order_by(_T.name, _T.id)).all()
+        return tuple(self._entry(row) for row in rows)
+
+    def owner_of(self, object_id: str) -> str | None:
+        """Id of the load balancer whose desired tree has an object of that id, or None."""
+        with self._database.read() as connection:
+            found = connection.execute(select(objects.c.load_balancer_id).where(objects.c.id == object_id)).scalar()
+        return None if found is None else str(found)
+
+    def due(self, now: float) -> tuple[str, ...]:
+        """Ids of those with work left, whose time has come and on which nobody is, longest waiting first."""
+        work = or_(_T.delete_wanted, _T.failovers_wanted > _T.failovers_done, _T.generation > _T.applied_generation)
+        ripe = or_(_T.next_attempt.is_(None), _T.next_attempt <= now)
+        free = or_(_T.holder.is_(None), _T.lease_expires <= now)
+        with self._database.read() as connection:
+            query = select(_T.id).where(work, ripe, free).order_by(_T.updated_at, _T.id)
+            return tuple(connection.execute(query).scalars())
+
+    # -- who is at it -----------------------------------------------------------------------------
+
+    def acquire(
+        self, load_balancer_id: str, holder: str, now: float, seconds: float, instead_of: str | None = None
+    ) -> bool:
+        """Take the lease if it is free, has expired, or is held by ``instead_of`` (a holder known to be dead).
+
+        One in ERROR is PENDING again from here on.
+        """
+        free = or_(_T.holder.is_(None), _T.lease_expires <= now)
+        if instead_of is not None:
+            free = or_(free, _T.holder == instead_of)
+        columns = (_T.status, _T.applied_generation, _T.delete_wanted)
+        with self._database.write() as connection:
+            row = connection.execute(select(*columns).where(_T.id == load_balancer_id, free)).one_or_none()
+            if row is None:
+                return False
+            values: dict[str, Any] = {"holder": holder, "lease_expires": now + seconds}
+            if row.status == ProvisioningStatus.ERROR:
+                # Nothing is in ERROR without work left: a failure leaves undone what it failed at.
+                pending = pending_status(applied_generation=row.applied_generation, delete_wanted=row.delete_wanted)
+                values["status"] = pending.value
+            connection.execute(update(load_balancers).where(_T.id == load_balancer_id).values(**values))
+        return True
+
+    def renew(self, load_balancer_id: str, holder: str, now: float, seconds: float) -> bool:
+        """Prolong the holder's lease; False when it is the holder's no more."""
+        return self._set(load_balancer_id, _T.holder == holder, lease_expires=now + seconds)
+
+    def release(self, load_balancer_id: str, holder: str) -> bool:
+        """Give the lease back; False when it is the holder's no more."""
+        return self._set(load_balancer_id, _T.holder == holder, holder=None, lease_expires=None)
+
+    # -- what was done ----------------------------------------------------------------------------
+
+    def finish_apply(self, load_balancer_id: str, holder: str, generation: int, tree: LoadBalancer) -> bool:
+        """Note that the tree of this generation is what runs; False when the lease is the holder's no more."""
+
+        def values(row: Row[Any]) -> dict[str, Any]:
+            # The newest tree need not travel again: the database copies it from one column to the other.
+            applied = _T.desired if row.generation == generation else tree.model_dump_json()
+            return {"applied": applied, "applied_generation": generation}
+
+        return self._finish(load_balancer_id, holder, values)
+
+    def finish_failover(self, load_balancer_id: str, holder: str, served: int) -> bool:
+        """Note that the requests up to ``served`` are done; False when the lease is the holder's no more."""
+        return self._finish(load_balancer_id, holder, lambda _row: {"failovers_done": served})
+
+    def finish_remove(self, load_balancer_id: str, holder: str) -> bool:
+        """Forget the load balancer and its drivers' records; False when the lease is the holder's no more."""
+        with self._database.write() as connection:
+            held = (_T.id == load_balancer_id) & (_T.holder == holder)
+            if connection.execute(select(_T.id).where(held)).one_or_none() is None:
+                return False
+            connection.execute(delete(records).where(records.c.owner == load_balancer_id))
+            connection.execute(delete(objects).where(objects.c.load_balancer_id == load_balancer_id))
+            connection.execute(delete(load_balancers).where(held))
+        return True
+
+    def finish_failure(
+        self, seen: Entry, holder: str, cause: Cause, status: ProvisioningStatus, next_attempt: float
+    ) -> bool:
+        """Note that a run failed and when to try again; False when the lease is the holder's no more.
+
+        :param seen: the entry that the run worked from. If more was asked for since, the failure
+            speaks of an older wish: nothing is written, and the newer one stays due at once.
+        """
+        with self._database.write() as connection:
+            held = (_T.id == seen.id) & (_T.holder == holder)
+            row = connection.execute(select(load_balancers).where(held)).one_or_none()
+            if row is None:
+                return False
+            wishes = (row.generation, bool(row.delete_wanted), row.failovers_wanted)
+            if wishes == (seen.generation, seen.delete_wanted, seen.failovers_wanted):
+                values = {
+                    "cause": cause.user,
+                    "cause_operator": cause.operator,
+                    "cause_object_id": cause.object_id,
+                    "status": _next_status(row, status),
+                    "attempts": row.attempts + 1,
+                    "next_attempt": next_attempt,
+                    "updated_at": self._now(),
+                }
+                connection.execute(update(load_balancers).where(held).values(**values))
+        return True
+
+    def _finish(self, load_balancer_id: str, holder: str, values: Callable[[Row[Any]], dict[str, Any]]) -> bool:
+        """Note a success; the load balancer is ACTIVE when nothing else is left."""
+        with self._database.write() as connection:
+            held = (_T.id == load_balancer_id) & (_T.holder == holder)
+            row = connection.execute(select(load_balancers).where(held)).one_or_none()
+            if row is None:
+                return False
+            changed = values(row)
+            applied = changed.get("applied_generation", row.applied_generation)
+            failovers = changed.get("failovers_done", row.failovers_done)
+            settled = not row.delete_wanted and row.generation <= applied and row.failovers_wanted <= failovers
+            status = ProvisioningStatus.ACTIVE
+            if not settled:
+                status = pending_status(applied_generation=applied, delete_wanted=row.delete_wanted)
+            changed |= {"cause": None, "cause_operator": None, "cause_object_id": None, "attempts": 0}
+            changed |= {"next_attempt": None, "status": _next_status(row, status), "updated_at": self._now()}
+            connection.execute(update(load_balancers).where(held).values(**changed))
+        return True
+
+    def _set(self, load_balancer_id: str, condition: Any, **values: Any) -> bool:
+        with self._database.write() as connection:
+            statement = update(load_balancers).where(_T.id == load_balancer_id, condition).values(**values)
+            return connection.execute(statement).rowcount == 1
+
+    def _entry(self, row: Row[Any]) -> Entry:
+        cause = None if row.cause is None else Cause(row.cause, row.cause_operator, row.cause_object_id)
+        return Entry(
+            id=row.id,
+            name=row.name,
+            provider=row.provider,
+            generation=row.generation,
+            desired=self._parse(row.desired),
+            applied_generation=row.applied_generation,
+            applied=None if row.applied is None else self._parse(row.applied),
+            status=ProvisioningStatus(row.status),
+            cause=cause,
+            attempts=row.attempts,
+            next_attempt=row.next_attempt,
+            delete_wanted=row.delete_wanted,
+            failovers_wanted=row.failovers_wanted,
+            failovers_done=row.failovers_done,
+            lease=None if row.holder is None else Lease(row.holder, row.lease_expires),
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+        )
+
+
+def _parsed(text: str) -> LoadBalancer:
+    try:
+        return LoadBalancer.model_validate_json(text)
+    except ValidationError as error:
+        raise PermanentError(
+            "a stored load balancer cannot be read; it was written by another version of lbdrivers",
+            f"a stored load balancer cannot be read: {error}",
+        ) from error
+
+
+def _identities(tree: LoadBalancer) -> set[tuple[str, str]]:
+    return {(resource.id, kind) for kind, resource in tree.walk()}
+
+
+def _add_objects(connection: Connection, load_balancer_id: str, identities: set[tuple[str, str]]) -> None:
+    rows = [{"id": identity, "kind": kind, "load_balancer_id": load_balancer_id} for identity, kind in identities]
+    if not rows:
+        return
+    try:
+        connection.execute(insert(objects), rows)
+    except IntegrityError as error:
+        raise PermanentError(
+            f"an id in the load balancer {load_balancer_id} is used in another one already; "
+            "give each resource an id of its own",
+            str(error.orig),
+        ) from error
+
+
+def _next_status(row: Row[Any], status: ProvisioningStatus) -> str:
+    """The word to write; what the table of transitions does not have is a bug here, not an input."""
+    assert may_follow(ProvisioningStatus(row.status), status), f"{row.status} -> {status}"
+    return status.value
