@@ -9,7 +9,7 @@ from __future__ import annotations
 import configparser
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lbdrivers_amphora.wire.fields import Malformed
 
@@ -74,6 +74,15 @@ class AgentConfig:
 
     def __repr__(self) -> str:
         return f"AgentConfig(amphora_id={self.amphora_id!r}, base_path={self.base_path!r}, ...)"
+
+
+#: Options that work without a restart of the agent.
+_MUTABLE = ("controller_ip_port_list", "heartbeat_key", "heartbeat_interval", "loadbalancer_topology")
+
+
+def with_mutable_of(running: AgentConfig, wanted: AgentConfig) -> AgentConfig:
+    """What a running agent goes on with when its file changes."""
+    return replace(running, **{name: getattr(wanted, name) for name in _MUTABLE})
 
 
 _SECTIONS: dict[str, tuple[str, ...]] = {

@@ -36,6 +36,10 @@ class Fields:
                 error if isinstance(error, Malformed) else Malformed(f"{path or 'body'}: not JSON: {error}")
             ) from error
 
+    def names(self) -> tuple[str, ...]:
+        """The names in the object, in order."""
+        return tuple(self._content)
+
     def _at(self, name: str) -> str:
         return f"{self._path}.{name}" if self._path else name
 
@@ -91,6 +95,17 @@ class Fields:
             if not isinstance(item, int) or isinstance(item, bool):
                 raise Malformed(f"{self._at(name)}[{index}]: expected int, got {type(item).__name__}")
         return tuple(cast("list[int]", items))
+
+    def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
+        """A list of pairs of texts; absent means empty."""
+        found: list[tuple[str, str]] = []
+        for index, item in enumerate(cast("list[object]", self._typed(name, list) or [])):
+            match item:
+                case [str() as first, str() as second]:
+                    found.append((first, second))
+                case _:
+                    raise Malformed(f"{self._at(name)}[{index}]: expected two texts")
+        return tuple(found)
 
     def inner(self, name: str) -> Fields | None:
         """The object under ``name``, or None."""

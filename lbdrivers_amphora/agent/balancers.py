@@ -1,0 +1,350 @@
+"""HAProxy on the appliance: upload, start, stop, reload in the mildest way, delete, certificates.
+
+Law: pure. A file is checked by the real HAProxy before it is swapped in. What is *applied* (a copy of
+what the process really runs with) is kept apart from what is wanted; a change goes from one to the
+other by runtime commands where they suffice, by a verified reload else. The last good file stays.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import cast
+
+from lbdrivers_amphora.agent import states
+from lbdrivers_amphora.agent.effects import (
+    Announce,
+    AskHaproxy,
+    AskWorkers,
+    AwaitHaproxy,
+    CountTotals,
+    Exists,
+    ListFolder,
+    Program,
+    ReadFile,
+    ReloadHaproxy,
+    Remove,
+    Rename,
+    RunProgram,
+    Service,
+    ServicePid,
+    StartService,
+    StopService,
+    WriteFile,
+    do,
+)
+from lbdrivers_amphora.agent.layout import Layout
+from lbdrivers_amphora.agent.responses import Response, failure, md5, success
+from lbdrivers_amphora.agent.vrrp import haproxy_check
+from lbdrivers_amphora.haproxy.ir import Configuration
+from lbdrivers_amphora.haproxy.parse import parse
+from lbdrivers_amphora.haproxy.peers import peer_name
+from lbdrivers_amphora.haproxy.server_state import carry
+from lbdrivers_amphora.haproxy.stats import parse_statistics
+from lbdrivers_amphora.haproxy.transition import Nothing, Reload, Runtime, Transition, failures, transition
+from lbdrivers_amphora.wire.agent_config import ACTIVE_STANDBY
+from lbdrivers_amphora.wire.routes import (
+    ActOnBalancer,
+    DeleteCertificate,
+    DeleteListeners,
+    GetCertificate,
+    GetHaproxy,
+    PutCertificate,
+    UploadHaproxy,
+)
+
+#: A group in the uploaded text gives way to the one of the appliance's own file.
+_GROUP = re.compile(r"\s+group\s.*")
+_BIND = re.compile(r"^\s*bind\s+(\S+):\d+(?:\s|$)", re.MULTILINE)
+
+
+def balancers(layout: Layout) -> Program[tuple[str, ...]]:
+    """Ids of the load balancers that the appliance has a configuration of."""
+    found: list[str] = []
+    for name in (yield from do(ListFolder(layout.config.base_path))):
+        exists = yield from do(Exists(layout.haproxy_config(name)))
+        found += [name] if exists else []
+    return tuple(found)
+
+
+def upload(layout: Layout, request: UploadHaproxy) -> Program[Response]:
+    """Check the text and swap it in; starts and reloads nothing."""
+    balancer = request.load_balancer_id
+    path, peer = layout.haproxy_config(balancer), peer_name(request.amphora_id)
+    try:
+        text = _GROUP.sub("", request.content.decode())
+    except UnicodeDecodeError as error:
+        return failure(400, "Invalid request", f"the text is not UTF-8: {error}")
+    if (yield from do(ReadFile(path))) != text.encode():
+        yield from do(WriteFile(layout.peer(balancer), peer.encode()))
+        yield from do(WriteFile(f"{path}.new", text.encode()))
+        checked = yield from do(
+            RunProgram((layout.config.haproxy_cmd, "-c", "-L", peer, "-f", f"{path}.new", "-f", layout.user_group))
+        )
+        if not checked.ok:
+            yield from do(Rename(f"{path}.new", f"{path}.new-failed"))
+            return failure(400, "Invalid request", checked.words)
+        yield from do(Rename(f"{path}.new", path))
+    return success(202, etag=md5(request.content))
+
+
+def get(layout: Layout, request: GetHaproxy) -> Program[Response]:
+    """The text that is wanted."""
+    text = yield from do(ReadFile(layout.haproxy_config(request.load_balancer_id)))
+    if text is None:
+        return _unknown(request.load_balancer_id)
+    return Response(200, text, md5(text))
+
+
+def _unknown(balancer: str) -> Response:
+    return failure(404, "Loadbalancer Not Found", f"No loadbalancer with UUID: {balancer}")
+
+
+def service(layout: Layout, balancer: str) -> Program[Service]:
+    """The HAProxy of a load balancer, with the peer name that its upload told."""
+    peer = yield from do(ReadFile(layout.peer(balancer)))
+    return layout.haproxy(balancer, peer.decode() if peer else peer_name(layout.config.amphora_id))
+
+
+def act(layout: Layout, request: ActOnBalancer) -> Program[Response]:
+    """Start, stop or reload. Reloading what does not run starts it."""
+    balancer, action = request.object_id, request.action
+    text = yield from do(ReadFile(layout.haproxy_config(balancer)))
+    if text is None:
+        return _unknown(balancer)
+    daemon = yield from service(layout, balancer)
+    pid = yield from do(ServicePid(daemon))
+    if action == "stop":
+        return (yield from _stop(layout, balancer, daemon))
+    yield from refresh_check(layout)
+    if pid is None:
+        response = yield from _start(layout, balancer, daemon)
+        action = "start"
+    elif action == "start":
+        response = success(202, _started(balancer), transition="nothing", commands=[])
+    else:
+        response = yield from _change(layout, balancer, daemon, text)
+    if response.status < 400 and layout.config.loadbalancer_topology != ACTIVE_STANDBY:
+        yield from do(Announce(bound_addresses(text.decode())))
+    return response
+
+
+def bound_addresses(text: str) -> tuple[str, ...]:
+    """Addresses on ``bind`` lines that are not loopback."""
+    found = dict.fromkeys(address.strip("[]") for address in _BIND.findall(text))
+    return tuple(address for address in found if not address.startswith("127.") and address not in ("*", "::1", "::"))
+
+
+def _started(balancer: str) -> str:
+    return f"Configuration file is valid\nhaproxy daemon for {balancer} started"
+
+
+def _stop(layout: Layout, balancer: str, daemon: Service) -> Program[Response]:
+    yield from refresh_check(layout, without=balancer)
+    outcome = yield from do(StopService(daemon))
+    if not outcome.ok:
+        return failure(500, "Error stopping haproxy", outcome.words)
+    yield from do(Remove(layout.haproxy_applied(balancer)))
+    return success(202, f"Listener {balancer} stoped")
+
+
+def _start(layout: Layout, balancer: str, daemon: Service) -> Program[Response]:
+    # A fresh process starts from the file alone: states saved before an earlier reload are history.
+    yield from do(WriteFile(layout.server_state(balancer), b"1\n"))
+    outcome = yield from do(StartService(daemon))
+    if outcome.ok:
+        outcome = yield from do(AwaitHaproxy(daemon, layout.socket(balancer)))
+    if not outcome.ok:
+        return failure(500, "Error starting haproxy", outcome.words)
+    yield from _note_certificates(layout, balancer)
+    return success(202, _started(balancer), transition="restart", commands=[])
+
+
+def _change(layout: Layout, balancer: str, daemon: Service, wanted: bytes) -> Program[Response]:
+    """From what is applied to what is wanted, in the mildest way that works."""
+    applied = yield from do(ReadFile(layout.haproxy_applied(balancer)))
+    decision = yield from _decide(layout, balancer, applied, wanted)
+    commands: tuple[str, ...] = ()
+    kind = decision.kind
+    if isinstance(decision, Runtime):
+        commands = tuple(decision.commands)
+        answers = yield from do(AskHaproxy(layout.socket(balancer), commands))
+        if answers is None or failures(commands, answers):
+            kind, commands = "reload", ()
+    if kind == "restart":
+        yield from do(StopService(daemon))
+        return (yield from _start(layout, balancer, daemon))
+    if kind == "reload":
+        yield from _save(layout, balancer, wanted)
+        outcome = yield from do(ReloadHaproxy(daemon, layout.socket(balancer), layout.master_socket(balancer)))
+        if not outcome.ok:
+            return (yield from _keep_last_good(layout, balancer, applied, outcome.words))
+    if applied != wanted:
+        yield from do(WriteFile(layout.haproxy_applied(balancer), wanted))
+    if kind == "reload":
+        yield from _note_certificates(layout, balancer)
+    return success(202, f"Listener {balancer} reloaded", transition=kind, commands=list(commands))
+
+
+def _decide(layout: Layout, balancer: str, applied: bytes | None, wanted: bytes) -> Program[Transition]:
+    current = yield from certificate_revisions(layout, balancer)
+    recorded = yield from applied_certificates(layout, balancer)
+    names = _referenced(current, wanted.decode())
+    if any(recorded.get(name) != current[name] for name in names):
+        return Reload("certificates changed")
+    if applied is None:
+        return Reload("what runs is not known")
+    try:
+        running, desired = parse(applied.decode()), parse(wanted.decode())
+    except ValueError as error:
+        # Another controller's file: valid for HAProxy, which checked it, but not of our form.
+        return Nothing() if applied == wanted else Reload(f"not of our form: {error}")
+    lingering = yield from _lingering(layout, balancer, running)
+    if lingering:
+        # Most have lost their last connection by now.
+        removals = tuple(f"del server {backend}/{server}" for backend, server in sorted(lingering))
+        yield from do(AskHaproxy(layout.socket(balancer), removals))
+        lingering = yield from _lingering(layout, balancer, running)
+    return transition(running, desired, lingering)
+
+
+def _lingering(layout: Layout, balancer: str, running: Configuration) -> Program[frozenset[tuple[str, str]]]:
+    answers = yield from do(AskHaproxy(layout.socket(balancer), ("show servers state",)))
+    return frozenset() if answers is None else states.lingering(answers[0], running)
+
+
+def _referenced(current: Mapping[str, str], text: str) -> tuple[str, ...]:
+    """Certificate files that matter: with one that the text names, all of the load balancer's may be
+    meant (a crt-list names others)."""
+    return tuple(current) if any(name in text for name in current) else ()
+
+
+def _save(layout: Layout, balancer: str, wanted: bytes) -> Program[None]:
+    """Carry server states and counters over the reload."""
+    answers = yield from do(AskHaproxy(layout.socket(balancer), ("show servers state",)))
+    try:
+        state = "" if answers is None else carry(answers[0], parse(wanted.decode()))
+    except ValueError:
+        state = "" if answers is None else answers[0].strip() + "\n"
+    yield from do(WriteFile(layout.server_state(balancer), (state or "1\n").encode()))
+    workers = yield from do(AskWorkers(layout.socket(balancer), layout.master_socket(balancer)))
+    counted = {worker: states.counted(parse_statistics(text)) for worker, text in workers.items()}
+    if counted:
+        yield from do(CountTotals(layout.counters, balancer, counted))
+
+
+def _keep_last_good(layout: Layout, balancer: str, applied: bytes | None, words: str) -> Program[Response]:
+    """HAProxy kept its old configuration; so does the disk, else a crash would bring up the bad one."""
+    path = layout.haproxy_config(balancer)
+    if applied is not None:
+        yield from do(Rename(path, f"{path}.new-failed"))
+        yield from do(WriteFile(path, applied))
+    return failure(500, "Error reloading haproxy", words)
+
+
+def refresh_check(layout: Layout, without: str | None = None) -> Program[None]:
+    """Have keepalived's check look at every load balancer but ``without``."""
+    if layout.config.loadbalancer_topology != ACTIVE_STANDBY:
+        return
+    files: list[str] = []
+    for balancer in (yield from balancers(layout)):
+        daemon = yield from service(layout, balancer)
+        files += [daemon.pid_file] if balancer != without else []
+    path = f"{layout.check_scripts}/haproxy_check_script.sh"
+    text = haproxy_check(files).encode()
+    if (yield from do(ReadFile(path))) != text:
+        yield from do(WriteFile(path, text, 0o755))
+
+
+def delete(layout: Layout, request: DeleteListeners) -> Program[Response]:
+    """Stop HAProxy and remove all of the load balancer; absent is success."""
+    balancer = request.object_id
+    if not (yield from do(Exists(layout.haproxy_config(balancer)))):
+        return success(200)
+    yield from refresh_check(layout, without=balancer)
+    outcome = yield from do(StopService((yield from service(layout, balancer))))
+    if not outcome.ok:
+        return failure(500, "Error stopping haproxy", outcome.words)
+    for path in (layout.socket(balancer), layout.certificates(balancer), layout.folder(balancer)):
+        yield from do(Remove(path))
+    return success(200)
+
+
+_SECTION = re.compile(r"^(\w+)[ \t]*(\S*)")
+
+
+def listed(layout: Layout) -> Program[Response]:
+    """One entry per frontend of every configuration."""
+    entries: list[dict[str, str]] = []
+    for balancer in (yield from balancers(layout)):
+        text = yield from do(ReadFile(layout.haproxy_config(balancer)))
+        entries += frontends((text or b"").decode())
+    return Response(200, entries)
+
+
+def frontends(text: str) -> list[dict[str, str]]:
+    """Frontends of any haproxy.cfg with the type that their lines show."""
+    entries: list[dict[str, str]] = []
+    inside = False
+    for line in text.splitlines():
+        section = _SECTION.match(line)
+        if section:
+            inside = section[1] == "frontend" and "prometheus" not in section[2]
+            if inside:
+                entries.append({"status": "ACTIVE", "uuid": section[2], "type": ""})
+            continue
+        words = line.split()
+        if not inside or len(words) < 2:
+            continue
+        if words[0] == "mode" and not entries[-1]["type"]:
+            entries[-1]["type"] = words[1].upper()
+        if words[0] == "bind" and "ssl" in words and "crt-list" in words:
+            entries[-1]["type"] = "TERMINATED_HTTPS"
+    return entries
+
+
+# --- certificates
+
+
+def put_certificate(layout: Layout, request: PutCertificate) -> Program[Response]:
+    """Keep a PEM or crt-list; what runs reads it at its next reload."""
+    path = layout.certificate(request.load_balancer_id, request.name)
+    if (yield from do(ReadFile(path))) != request.content:
+        yield from do(WriteFile(path, request.content))
+    return success(200, etag=md5(request.content))
+
+
+def get_certificate(layout: Layout, request: GetCertificate) -> Program[Response]:
+    """Its digest; the content stays here."""
+    content = yield from do(ReadFile(layout.certificate(request.load_balancer_id, request.name)))
+    if content is None:
+        return failure(404, "Certificate Not Found", f"No certificate with filename: {request.name}")
+    return Response(200, {"md5sum": md5(content)}, md5(content))
+
+
+def delete_certificate(layout: Layout, request: DeleteCertificate) -> Program[Response]:
+    """Remove it; absent is success."""
+    yield from do(Remove(layout.certificate(request.load_balancer_id, request.name)))
+    return success(200)
+
+
+def certificate_revisions(layout: Layout, balancer: str) -> Program[dict[str, str]]:
+    """MD5 of every certificate file on disk."""
+    found: dict[str, str] = {}
+    for name in (yield from do(ListFolder(layout.certificates(balancer)))):
+        content = yield from do(ReadFile(layout.certificate(balancer, name)))
+        if content is not None:
+            found[name] = md5(content)
+    return found
+
+
+def applied_certificates(layout: Layout, balancer: str) -> Program[dict[str, str]]:
+    """MD5 of the certificate files that the process has read."""
+    text = yield from do(ReadFile(layout.certificates_applied(balancer)))
+    return {} if text is None else cast("dict[str, str]", json.loads(text))
+
+
+def _note_certificates(layout: Layout, balancer: str) -> Program[None]:
+    current = yield from certificate_revisions(layout, balancer)
+    yield from do(WriteFile(layout.certificates_applied(balancer), json.dumps(current).encode()))

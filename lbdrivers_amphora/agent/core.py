@@ -1,0 +1,101 @@
+"""The agent's decisions: a request becomes a program of effects that ends in a response.
+
+Law: pure. Which program serves which request is one table; what is not in it is not served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lbdrivers_amphora.agent import balancers, plugging, reports, vrrp
+from lbdrivers_amphora.agent.effects import CheckCredential, Program, Reconfigure, WriteFile, do
+from lbdrivers_amphora.agent.interfaces import LOOPBACK, render
+from lbdrivers_amphora.agent.layout import UNPRIVILEGED_GROUP, Layout
+from lbdrivers_amphora.agent.responses import Response, failure, success
+from lbdrivers_amphora.wire import agent_config, routes
+from lbdrivers_amphora.wire.fields import Malformed
+
+
+def _version(layout: Layout, request: routes.DiscoverVersion) -> Program[Response]:
+    del layout, request
+    yield from ()
+    return Response(200, {"api_version": reports.API_VERSION})
+
+
+def _put_config(layout: Layout, request: routes.PutConfig) -> Program[Response]:
+    """Keep the new configuration and let its mutable options work at once."""
+    try:
+        config, _ = agent_config.parse(request.content.decode())
+    except (Malformed, UnicodeDecodeError) as error:
+        return failure(500, "Unable to update amphora-agent configuration.", str(error))
+    if config.amphora_id != layout.config.amphora_id:
+        words = f"this is amphora {layout.config.amphora_id}, not {config.amphora_id}"
+        return failure(500, "Unable to update amphora-agent configuration.", words)
+    yield from do(Reconfigure(request.content))
+    return success(202)
+
+
+def _put_certificate(layout: Layout, request: routes.PutServerCertificate) -> Program[Response]:
+    """Keep the new certificate; the next handshake uses it. One without its key would lock everybody out."""
+    checked = yield from do(CheckCredential(request.content))
+    if not checked.ok:
+        return failure(400, "Invalid request", checked.words)
+    yield from do(WriteFile(layout.config.agent_server_cert, request.content))
+    return success(202)
+
+
+#: request -> program. A program that only looks runs beside others; see ``LOOKS``.
+_PROGRAMS: dict[type[routes.Request], Callable[[Layout, Any], Program[Response]]] = {
+    routes.DiscoverVersion: _version,
+    routes.GetInfo: lambda _layout, _request: reports.info(),
+    routes.GetDetails: lambda layout, _request: reports.details(layout),
+    routes.GetStatistics: lambda layout, _request: reports.statistics(layout),
+    routes.UploadHaproxy: balancers.upload,
+    routes.GetHaproxy: balancers.get,
+    routes.ActOnBalancer: balancers.act,
+    routes.DeleteListeners: balancers.delete,
+    routes.ListListeners: lambda layout, _request: balancers.listed(layout),
+    routes.PutCertificate: balancers.put_certificate,
+    routes.GetCertificate: balancers.get_certificate,
+    routes.DeleteCertificate: balancers.delete_certificate,
+    routes.PlugVip: plugging.plug_vip,
+    routes.PlugNetwork: plugging.plug_network,
+    routes.UnplugNetwork: plugging.unplug,
+    routes.UploadKeepalived: vrrp.upload,
+    routes.ActOnKeepalived: vrrp.act,
+    routes.FindInterface: lambda _layout, request: plugging.find_interface(request),
+    routes.PutConfig: _put_config,
+    routes.PutServerCertificate: _put_certificate,
+}
+
+#: Requests that change nothing and need not wait for those that do.
+LOOKS: frozenset[type[routes.Request]] = frozenset(
+    {
+        routes.DiscoverVersion,
+        routes.GetInfo,
+        routes.GetDetails,
+        routes.GetStatistics,
+        routes.GetHaproxy,
+        routes.ListListeners,
+        routes.GetCertificate,
+        routes.FindInterface,
+    }
+)
+
+
+def program(layout: Layout, request: routes.Request) -> Program[Response]:
+    """What to do about a request."""
+    return _PROGRAMS[type(request)](layout, request)
+
+
+def boot(layout: Layout, *, unprivileged: bool) -> Program[tuple[str, ...]]:
+    """What the agent does when it starts: files that it owns, links of an earlier life.
+
+    :returns: what could not be restored, for the log.
+    """
+    group = "" if unprivileged else f"    group {UNPRIVILEGED_GROUP}\n"
+    yield from do(WriteFile(layout.user_group, f"global\n{group}".encode(), 0o644))
+    yield from do(WriteFile(layout.interface(LOOPBACK.name), render(LOOPBACK), 0o644))
+    yield from balancers.refresh_check(layout)
+    return (yield from plugging.restore(layout))

@@ -1,0 +1,308 @@
+"""What the agent does to its appliance, as values; a program is a generator of them.
+
+Law: nothing here acts. A program yields effects with ``yield from do(effect)`` and receives what
+came of each, typed; ``run`` in a host performs them, a test answers them from a table. So every
+decision of the agent is a pure function of what it was told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+from lbdrivers_amphora.agent.interfaces import InterfaceFile
+from lbdrivers_amphora.agent.totals import WorkerTotals
+from lbdrivers_amphora.wire.report import Totals
+
+T = TypeVar("T")
+
+
+class Effect(Generic[T]):
+    """Base of all effects; ``T`` is what performing it gives."""
+
+
+Program = Generator[Effect[Any], Any, T]
+
+
+def do(effect: Effect[T]) -> Program[T]:
+    """Perform one effect: ``content = yield from do(ReadFile(path))``."""
+    return cast(T, (yield effect))
+
+
+def run(program: Program[T], perform: Callable[[Effect[Any]], Any]) -> T:
+    """Carry a program out: give each effect to ``perform`` and its result back."""
+    try:
+        effect = next(program)
+        while True:
+            effect = program.send(perform(effect))
+    except StopIteration as stop:
+        return cast(T, stop.value)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a program or daemon command ended; ``words`` is what it printed."""
+
+    ok: bool
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A daemon that shall run, and go on running when the agent does not.
+
+    :param command: runs in the foreground, inside the namespace of traffic.
+    :param pid_file: written by the daemon itself.
+    :param check: command that refuses a bad configuration, run before a service manager starts it.
+    :param applied: configuration file -> copy that says what the process runs with.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    pid_file: str
+    log_file: str
+    check: tuple[str, ...] = ()
+    applied: tuple[tuple[str, str], ...] = ()
+    reload_signal: str = "SIGHUP"
+
+
+# --- files
+
+
+@dataclass(frozen=True)
+class ReadFile(Effect[bytes | None]):
+    """Content, or None when there is no such file."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class WriteFile(Effect[None]):
+    """Replace the file at once (a reader sees the old or the new whole); makes missing folders."""
+
+    path: str
+    content: bytes
+    mode: int = 0o600
+
+
+@dataclass(frozen=True)
+class Rename(Effect[None]):
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Remove(Effect[None]):
+    """Remove a file or a whole folder; absent is success."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class ListFolder(Effect[tuple[str, ...]]):
+    """Names in the folder, sorted; empty when there is none."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Exists(Effect[bool]):
+    path: str
+
+
+# --- processes
+
+
+@dataclass(frozen=True)
+class RunProgram(Effect[Finished]):
+    """Run to its end. ``inside`` runs it in the namespace of traffic. ``accept`` lists good exit statuses."""
+
+    command: tuple[str, ...]
+    inside: bool = False
+    accept: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True)
+class StartService(Effect[Finished]):
+    """Start and keep running; ok once the daemon has written its pid file and lives."""
+
+    service: Service
+
+
+@dataclass(frozen=True)
+class StopService(Effect[Finished]):
+    """Stop and do not start again; not running is success."""
+
+    service: Service
+
+
+@dataclass(frozen=True)
+class SignalService(Effect[Finished]):
+    """Have the daemon read its configuration again, without verification."""
+
+    service: Service
+
+
+@dataclass(frozen=True)
+class ServicePid(Effect[int | None]):
+    """Pid of the running daemon (HAProxy's master), or None."""
+
+    service: Service
+
+
+@dataclass(frozen=True)
+class AskHaproxy(Effect[tuple[str, ...] | None]):
+    """Give commands to HAProxy's stats socket; one answer each, or None when nobody answers."""
+
+    socket: str
+    commands: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ReloadHaproxy(Effect[Finished]):
+    """SIGUSR2, verified: ok once a new worker answers; not ok when the old one was kept."""
+
+    service: Service
+    socket: str
+    master_socket: str
+
+
+@dataclass(frozen=True)
+class AwaitHaproxy(Effect[Finished]):
+    """Wait until a worker answers on the socket, as long as the service lives."""
+
+    service: Service
+    socket: str
+
+
+@dataclass(frozen=True)
+class AskWorkers(Effect[Mapping[str, str]]):
+    """``show stat`` of every worker, old ones that still finish connections included.
+
+    Gives CSV by worker (pid and start time, so that a pid used twice makes no confusion).
+    """
+
+    socket: str
+    master_socket: str
+
+
+@dataclass(frozen=True)
+class CountTotals(Effect[Mapping[str, Totals]]):
+    """Fold the workers' counters into the balancer's persistent ones; gives totals by listener."""
+
+    path: str
+    balancer: str
+    workers: Mapping[str, WorkerTotals]
+
+
+# --- network
+
+
+@dataclass(frozen=True)
+class Link:
+    """A network interface; ``inside`` says whether it is in the namespace of traffic."""
+
+    name: str
+    mac: str
+    inside: bool
+
+
+@dataclass(frozen=True)
+class ListLinks(Effect[tuple[Link, ...]]):
+    """Interfaces of the main namespace and of the one of traffic, without loopback."""
+
+
+@dataclass(frozen=True)
+class MoveLink(Effect[None]):
+    """Move an interface from the main namespace into that of traffic under a new name."""
+
+    mac: str
+    name: str
+
+
+@dataclass(frozen=True)
+class ApplyInterface(Effect[Finished]):
+    """Make the interface's addresses, routes and rules be those of the file."""
+
+    file: InterfaceFile
+
+
+@dataclass(frozen=True)
+class ReleaseLink(Effect[None]):
+    """Take the interface down and give it back to the main namespace; absent is success."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class ListAddresses(Effect[Mapping[str, str]]):
+    """Address -> interface name, in the namespace of traffic."""
+
+
+@dataclass(frozen=True)
+class Announce(Effect[None]):
+    """Tell the neighbours where the addresses are (gratuitous ARP, unsolicited NA); never fails."""
+
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LinkCounters(Effect[Mapping[str, tuple[int, int]]]):
+    """Bytes sent and received by interface, in the namespace of traffic."""
+
+
+@dataclass(frozen=True)
+class RescanBus(Effect[None]):
+    """Ask the kernel to look for hot-plugged PCI devices."""
+
+
+# --- the appliance itself
+
+
+@dataclass(frozen=True)
+class Versions:
+    """Versions of the daemons, as they say themselves; empty when not installed."""
+
+    hostname: str
+    haproxy: str
+    keepalived: str
+    ipvsadm: str
+
+
+@dataclass(frozen=True)
+class AskVersions(Effect[Versions]):
+    """Asked once per life of the agent."""
+
+
+@dataclass(frozen=True)
+class System:
+    """Figures of the machine: CPUs, bytes used and free of ``/``, load averages."""
+
+    cpu_count: int
+    disk_used: int
+    disk_available: int
+    load: tuple[float, float, float]
+    unprivileged: bool
+
+
+@dataclass(frozen=True)
+class AskSystem(Effect[System]):
+    pass
+
+
+@dataclass(frozen=True)
+class Reconfigure(Effect[None]):
+    """Let the running agent use new values of its mutable options."""
+
+    content: bytes
+
+
+@dataclass(frozen=True)
+class CheckCredential(Effect[Finished]):
+    """Whether the PEM is a certificate with its key, fit to serve with."""
+
+    content: bytes
+
+    def __repr__(self) -> str:
+        return "CheckCredential(***)"

@@ -1,0 +1,124 @@
+"""Speaks to running HAProxy processes: stats socket, master socket, verified reload.
+
+Law: a reload counts as done only when another worker answers on the stats socket. A signal that
+arrives while the master re-executes is lost, so it is sent again; reloads are serialised by the caller.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lbdrivers_amphora.agent.effects import Finished
+
+_ANSWER_SECONDS = 5.0
+_POLL_SECONDS = 0.005
+#: A worker that is told to start answers within some 0.15 s, with thousands of servers within a few seconds.
+_START_SECONDS = 30.0
+_RELOAD_SECONDS = 30.0
+#: A lost signal is sent again after this long; a second reload in between would only cost time.
+_RESEND_SECONDS = 1.5
+_PID = re.compile(r"^Pid: (\d+)$", re.MULTILINE)
+_FAILED = re.compile(r"\bmaster\s+\d+ \[failed: (\d+)\]")
+_WORKER = re.compile(r"^(\d+)\s+worker\s", re.MULTILINE)
+
+
+def ask(path: str, command: str, seconds: float = _ANSWER_SECONDS) -> str | None:
+    """One command to a socket of HAProxy; None when nobody answers there."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(seconds)
+            connection.connect(path)
+            connection.sendall(command.encode() + b"\n")
+            parts: list[bytes] = []
+            while part := connection.recv(1 << 16):
+                parts.append(part)
+    except OSError:
+        return None
+    return b"".join(parts).decode(errors="replace")
+
+
+def ask_all(path: str, commands: tuple[str, ...]) -> tuple[str, ...] | None:
+    """One answer per command, in order; None as soon as nobody answers."""
+    answers: list[str] = []
+    for command in commands:
+        answer = ask(path, command)
+        if answer is None:
+            return None
+        answers.append(answer.strip())
+    return tuple(answers)
+
+
+def worker_pid(path: str) -> int | None:
+    """Pid of the worker that answers on the stats socket."""
+    found = _PID.search(ask(path, "show info") or "")
+    return int(found[1]) if found else None
+
+
+def worker_identity(pid: int) -> str:
+    """Pid and start time (ticks since boot, proc(5) field 22): the same for one process only."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return str(pid)
+    return f"{pid}-{fields[19]}"
+
+
+def statistics(path: str, master_path: str) -> dict[str, str]:
+    """``show stat`` of every worker by identity, the current one first."""
+    current = worker_pid(path)
+    text = ask(path, "show stat")
+    if current is None or text is None:
+        return {}
+    found = {worker_identity(current): text}
+    _, _, old = (ask(master_path, "show proc") or "").partition("# old workers")
+    for pid in map(int, _WORKER.findall(old.partition("# programs")[0])):
+        text = ask(master_path, f"@!{pid} show stat")
+        if pid != current and text and text.startswith("#"):
+            found[worker_identity(pid)] = text
+    return found
+
+
+def wait_until_serving(path: str, alive: Callable[[], bool], words: Callable[[], str]) -> Finished:
+    """Ok once a worker answers; not ok when the process is gone or time is up."""
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if worker_pid(path) is not None:
+            return Finished(ok=True)
+        if not alive():
+            return Finished(ok=False, words=words())
+        time.sleep(_POLL_SECONDS)
+    return Finished(ok=False, words=f"no answer on {path} for {_START_SECONDS:.0f} s\n{words()}")
+
+
+def _failed_reloads(master_path: str) -> int | None:
+    found = _FAILED.search(ask(master_path, "show proc", seconds=1.0) or "")
+    return int(found[1]) if found else None
+
+
+def reload(master: int, path: str, master_path: str, words: Callable[[], str]) -> Finished:
+    """SIGUSR2 to the master until a new worker answers, or the master says that it failed."""
+    old, failed = worker_pid(path), _failed_reloads(master_path)
+    deadline = time.monotonic() + _RELOAD_SECONDS
+    while (now := time.monotonic()) < deadline:
+        try:
+            os.kill(master, signal.SIGUSR2)
+        except ProcessLookupError:
+            return Finished(ok=False, words=f"HAProxy ended\n{words()}")
+        resend = min(deadline, now + _RESEND_SECONDS)
+        while time.monotonic() < resend:
+            time.sleep(_POLL_SECONDS)
+            current = worker_pid(path)
+            if current is not None and current != old:
+                return Finished(ok=True)
+            # The master does not answer while it re-executes; its count tells a refusal at once.
+            if current is not None:
+                count = _failed_reloads(master_path)
+                if count is not None and failed is not None and count > failed:
+                    return Finished(ok=False, words=f"HAProxy kept its old configuration\n{words()}")
+    return Finished(ok=False, words=f"no new worker within {_RELOAD_SECONDS:.0f} s\n{words()}")

@@ -1,0 +1,143 @@
+"""Where things are on an appliance, and how its daemons are started.
+
+Law: pure; every path that the agent uses is made here, out of the configuration and checked ids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lbdrivers_amphora.agent.effects import Service
+from lbdrivers_amphora.wire.agent_config import AgentConfig
+
+#: Network namespace of traffic, apart from the one in which the agent is managed.
+NAMESPACE = "amphora-haproxy"
+#: HAProxy drops to this group (Debian's name of the group without rights).
+UNPRIVILEGED_GROUP = "nogroup"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths under the configured folders."""
+
+    config: AgentConfig
+
+    def folder(self, load_balancer_id: str) -> str:
+        return f"{self.config.base_path}/{load_balancer_id}"
+
+    def haproxy_config(self, load_balancer_id: str) -> str:
+        return f"{self.folder(load_balancer_id)}/haproxy.cfg"
+
+    def haproxy_applied(self, load_balancer_id: str) -> str:
+        """Copy of the configuration that the process really runs with."""
+        return f"{self.folder(load_balancer_id)}/haproxy.cfg.applied"
+
+    def certificates_applied(self, load_balancer_id: str) -> str:
+        """MD5 of the certificate files that the process has read."""
+        return f"{self.folder(load_balancer_id)}/certificates.applied"
+
+    def peer(self, load_balancer_id: str) -> str:
+        """Name of this appliance in HAProxy's peers section."""
+        return f"{self.folder(load_balancer_id)}/peer"
+
+    def server_state(self, load_balancer_id: str) -> str:
+        return f"{self.folder(load_balancer_id)}/servers-state"
+
+    def socket(self, load_balancer_id: str) -> str:
+        return f"{self.config.base_path}/{load_balancer_id}.sock"
+
+    def master_socket(self, load_balancer_id: str) -> str:
+        return f"{self.folder(load_balancer_id)}/master.sock"
+
+    def certificates(self, load_balancer_id: str) -> str:
+        return f"{self.config.base_cert_dir}/{load_balancer_id}"
+
+    def certificate(self, load_balancer_id: str, name: str) -> str:
+        return f"{self.certificates(load_balancer_id)}/{name}"
+
+    @property
+    def user_group(self) -> str:
+        return f"{self.config.base_path}/haproxy-default-user-group.conf"
+
+    @property
+    def counters(self) -> str:
+        return f"{self.config.base_path}/stats_counters.json"
+
+    @property
+    def services(self) -> str:
+        """Folder in which supervision remembers what shall run."""
+        return f"{self.config.base_path}/services"
+
+    @property
+    def vrrp(self) -> str:
+        return f"{self.config.base_path}/vrrp"
+
+    @property
+    def keepalived_config(self) -> str:
+        return f"{self.vrrp}/octavia-keepalived.conf"
+
+    @property
+    def keepalived_applied(self) -> str:
+        return f"{self.vrrp}/octavia-keepalived.conf.applied"
+
+    @property
+    def check_script(self) -> str:
+        return f"{self.vrrp}/check_script.sh"
+
+    @property
+    def check_scripts(self) -> str:
+        return f"{self.vrrp}/check_scripts"
+
+    @property
+    def plugged_interfaces(self) -> str:
+        return f"{self.config.base_path}/plugged_interfaces"
+
+    def interface(self, name: str) -> str:
+        return f"{self.config.agent_server_network_dir}/{name}.json"
+
+    def haproxy(self, load_balancer_id: str, peer: str) -> Service:
+        """HAProxy in master-worker mode for one load balancer."""
+        folder = self.folder(load_balancer_id)
+        files = ("-L", peer, "-f", self.haproxy_config(load_balancer_id), "-f", self.user_group)
+        pid_file = f"{folder}/{load_balancer_id}.pid"
+        return Service(
+            name=f"haproxy-{load_balancer_id}",
+            # -db keeps it in the foreground whatever the file says ("daemon").
+            command=(
+                self.config.haproxy_cmd,
+                "-W",
+                "-db",
+                "-S",
+                self.master_socket(load_balancer_id),
+                "-p",
+                pid_file,
+                *files,
+            ),
+            pid_file=pid_file,
+            log_file=f"{folder}/haproxy.log",
+            check=(self.config.haproxy_cmd, "-c", "-q", *files),
+            applied=((self.haproxy_config(load_balancer_id), self.haproxy_applied(load_balancer_id)),),
+            reload_signal="SIGUSR2",
+        )
+
+    def keepalived(self) -> Service:
+        """keepalived, for VRRP."""
+        pid_file = f"{self.vrrp}/octavia-keepalived.pid"
+        return Service(
+            name="octavia-keepalived",
+            command=(
+                "keepalived",
+                "--dont-fork",
+                "--log-console",
+                "--vrrp",
+                "-f",
+                self.keepalived_config,
+                "-p",
+                pid_file,
+                "-r",
+                f"{self.vrrp}/octavia-keepalived.vrrp.pid",
+            ),
+            pid_file=pid_file,
+            log_file=f"{self.vrrp}/octavia-keepalived.log",
+            applied=((self.keepalived_config, self.keepalived_applied),),
+        )

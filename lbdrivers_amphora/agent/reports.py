@@ -1,0 +1,201 @@
+"""What the appliance says of itself: info, details, and statistics on demand.
+
+Law: pure. Reads files, sockets and processes as they are now; nothing is remembered but totals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from lbdrivers_amphora.agent import balancers, states
+from lbdrivers_amphora.agent.effects import (
+    AskSystem,
+    AskVersions,
+    AskWorkers,
+    CountTotals,
+    Exists,
+    LinkCounters,
+    ListAddresses,
+    Program,
+    ReadFile,
+    ServicePid,
+    do,
+)
+from lbdrivers_amphora.agent.layout import Layout
+from lbdrivers_amphora.agent.plugging import interface_files, plugged
+from lbdrivers_amphora.agent.responses import Response, md5
+from lbdrivers_amphora.haproxy.ir import Configuration
+from lbdrivers_amphora.haproxy.parse import parse
+from lbdrivers_amphora.haproxy.stats import ProcessStatistics, parse_statistics
+from lbdrivers_amphora.wire.report import Extras, ListenerReport, PoolReport, Report
+
+API_VERSION = "1.0"
+#: Datagram socket of the appliance's log daemon.
+LOG_SOCKET = "/run/rsyslog/octavia/log"
+CAPABILITIES = ("revisions", "runtime", "statistics", "unplug")
+
+_RUNNING, _STOPPED = "RUNNING", "STOPPED"
+_TUNED_PROFILE_LIMIT = 1024
+#: /proc/meminfo name -> key of the details.
+_MEMORY = {
+    "MemTotal": "total",
+    "MemFree": "free",
+    "Buffers": "buffers",
+    "Cached": "cached",
+    "SwapCached": "swap_used",
+    "Shmem": "shared",
+    "Slab": "slab",
+}
+
+
+def info() -> Program[Response]:
+    """Versions of what runs here."""
+    return Response(200, (yield from _info()))
+
+
+def _info() -> Program[dict[str, object]]:
+    versions = yield from do(AskVersions())
+    return {
+        "hostname": versions.hostname,
+        "haproxy_version": versions.haproxy,
+        "api_version": API_VERSION,
+        "keepalived_version": versions.keepalived,
+        "ipvsadm_version": versions.ipvsadm,
+    }
+
+
+def details(layout: Layout) -> Program[Response]:
+    """Everything about the appliance: versions, load, networks."""
+    content = yield from _info()
+    system = yield from do(AskSystem())
+    counters = yield from do(LinkCounters())
+    running, listeners = yield from _processes(layout)
+    profile = (yield from do(ReadFile("/etc/tuned/active_profile"))) or b""
+    content |= {
+        "networks": {
+            name: {"network_tx": sent, "network_rx": received}
+            for name, (sent, received) in counters.items()
+            if name.startswith("eth")
+        },
+        "active": True,
+        "haproxy_count": running,
+        "lvs_listener_process_count": 0,
+        "cpu_count": system.cpu_count,
+        "cpu": processor_times((yield from do(ReadFile("/proc/stat"))) or b""),
+        "memory": memory((yield from do(ReadFile("/proc/meminfo"))) or b""),
+        "disk": {"used": system.disk_used, "available": system.disk_available},
+        "load": [f"{value:.2f}" for value in system.load],
+        "active_tuned_profiles": profile.decode(errors="replace")[:_TUNED_PROFILE_LIMIT].strip(),
+        # Constants of the API, whatever the topology is.
+        "topology": "SINGLE",
+        "topology_status": "OK",
+        "listeners": sorted(listeners),
+        "packages": {},
+        "lbdrivers": asdict((yield from _extras(layout, unprivileged=system.unprivileged))),
+    }
+    return Response(200, content)
+
+
+def _extras(layout: Layout, *, unprivileged: bool) -> Program[Extras]:
+    logs = yield from do(Exists(LOG_SOCKET))
+    return Extras(
+        base_path=layout.config.base_path,
+        certificate_path=layout.config.base_cert_dir,
+        log_socket=LOG_SOCKET if logs else None,
+        haproxy_user=None if unprivileged else "nobody",
+        capabilities=CAPABILITIES,
+        interfaces=(yield from plugged()),
+    )
+
+
+def _processes(layout: Layout) -> Program[tuple[int, set[str]]]:
+    """How many HAProxies run, and the listeners that are configured."""
+    running, listeners = 0, set[str]()
+    for balancer in (yield from balancers.balancers(layout)):
+        pid = yield from do(ServicePid((yield from balancers.service(layout, balancer))))
+        running += pid is not None
+        text = (yield from do(ReadFile(layout.haproxy_config(balancer)))) or b""
+        listeners |= {entry["uuid"] for entry in balancers.frontends(text.decode())}
+    return running, listeners
+
+
+def processor_times(text: bytes) -> dict[str, object]:
+    """The first row of /proc/stat (proc(5)): jiffies since boot."""
+    fields = text.decode().partition("\n")[0].split()[1:]
+    if len(fields) < 7:
+        return {"total": 0, "user": "0", "system": "0", "soft_irq": "0"}
+    return {"total": sum(map(int, fields)), "user": fields[0], "system": fields[2], "soft_irq": fields[6]}
+
+
+def memory(text: bytes) -> dict[str, int]:
+    """Figures of /proc/meminfo in kB."""
+    rows = dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
+    return {key: int(rows.get(name, "0").split()[0]) for name, key in _MEMORY.items()}
+
+
+def statistics(layout: Layout) -> Program[Response]:
+    """The content of a heartbeat, with totals and revisions, measured right now."""
+    listeners: dict[str, ListenerReport] = {}
+    pools: dict[str, PoolReport] = {}
+    revisions: dict[str, str] = {}
+    pids: list[int] = []
+    for balancer in (yield from balancers.balancers(layout)):
+        pid = yield from do(ServicePid((yield from balancers.service(layout, balancer))))
+        if pid is None:
+            continue
+        pids.append(pid)
+        revisions |= yield from _revisions(layout, balancer)
+        found = yield from _measure(layout, balancer)
+        listeners |= found[0]
+        pools |= found[1]
+    keepalived = yield from do(ServicePid(layout.keepalived()))
+    if keepalived is not None:
+        applied = yield from do(ReadFile(layout.keepalived_applied))
+        revisions |= {} if applied is None else {"keepalived.conf": md5(applied)}
+    report = Report(
+        amphora_id=layout.config.amphora_id,
+        haproxy=_RUNNING if pids else _STOPPED,
+        keepalived=_STOPPED if keepalived is None else _RUNNING,
+        holds_vip=(yield from _holds_vip(layout)),
+        listeners=listeners,
+        pools=pools,
+        revisions=revisions,
+        haproxy_pids=tuple(pids),
+    )
+    return Response(200, report.to_json())
+
+
+def _revisions(layout: Layout, balancer: str) -> Program[dict[str, str]]:
+    applied = yield from do(ReadFile(layout.haproxy_applied(balancer)))
+    found = yield from balancers.applied_certificates(layout, balancer)
+    return found | ({} if applied is None else {"haproxy.cfg": md5(applied)})
+
+
+def _measure(layout: Layout, balancer: str) -> Program[tuple[Mapping[str, ListenerReport], Mapping[str, PoolReport]]]:
+    texts = yield from do(AskWorkers(layout.socket(balancer), layout.master_socket(balancer)))
+    if not texts:
+        return {}, {}
+    workers = {worker: parse_statistics(text) for worker, text in texts.items()}
+    counted = {worker: states.counted(found) for worker, found in workers.items()}
+    totals = yield from do(CountTotals(layout.counters, balancer, counted))
+    current: ProcessStatistics = next(iter(workers.values()))
+    applied = yield from _applied(layout, balancer)
+    return states.listener_reports(current, totals), states.pool_reports(current, applied)
+
+
+def _applied(layout: Layout, balancer: str) -> Program[Configuration | None]:
+    text = yield from do(ReadFile(layout.haproxy_applied(balancer)))
+    try:
+        return None if text is None else parse(text.decode())
+    except ValueError:
+        return None
+
+
+def _holds_vip(layout: Layout) -> Program[bool]:
+    """Whether the primary VIP, which the interface file names first, is on an interface."""
+    files = yield from interface_files(layout)
+    primary = next((file.vips[0] for file in files if file.vips), None)
+    if primary is None:
+        return False
+    return primary in (yield from do(ListAddresses()))
