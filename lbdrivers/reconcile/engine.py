@@ -80,6 +80,13 @@ class Engine:
         """Name of the provider that the tree asks for, or the default one."""
         return tree.provider or self._settings.default_provider
 
+    def repair(self, load_balancer_id: str) -> None:
+        """Want the desired tree carried out once more, as what runs has drifted from it.
+
+        :raises PermanentError: when there is none of that id, or it is being deleted.
+        """
+        self._store.request_apply(load_balancer_id)
+
     def delete(self, load_balancer_id: str) -> None:
         """Want the load balancer gone; absent is success."""
         self._store.request_delete(load_balancer_id)

@@ -123,6 +123,22 @@ class Store:
         )
         return int(row.generation) + 1
 
+    def request_apply(self, load_balancer_id: str) -> None:
+        """Want the desired tree carried out once more, as what runs has drifted from it.
+
+        :raises PermanentError: when it is not there, or is being deleted.
+        """
+        with self._database.write() as connection:
+            row = connection.execute(select(load_balancers).where(_T.id == load_balancer_id)).one_or_none()
+            if row is None:
+                raise PermanentError(f"there is no load balancer {load_balancer_id}")
+            if row.delete_wanted:
+                raise PermanentError(f"the load balancer {load_balancer_id} is being deleted")
+            status = pending_status(applied_generation=row.applied_generation, delete_wanted=False)
+            values = {"generation": row.generation + 1, "status": _next_status(row, status), "updated_at": self._now()}
+            values |= {"attempts": 0, "next_attempt": None}
+            connection.execute(update(load_balancers).where(_T.id == load_balancer_id).values(**values))
+
     def request_delete(self, load_balancer_id: str) -> None:
         """Want the load balancer gone; wanted already, or not there, is success."""
         with self._database.write() as connection:

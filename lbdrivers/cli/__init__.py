@@ -1,0 +1,85 @@
+"""The ``lbdrivers`` command.
+
+Law: this file parses arguments and imports nothing else, so that ``--help`` and a mistyped option
+answer at once; what works is imported by the command that needs it. Exit status: 0 done, 1 failure,
+2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+_DESCRIPTION = "Describe a load balancer in a file; make it run, and keep it running."
+_EPILOG = "Exit status: 0 done, 1 failure, 2 bad input, 130 interrupted. NO_COLOR switches colours off."
+_LATE = "late_"
+_SUBJECT = "name or id of a load balancer"
+
+#: command -> one line of help, and its positional argument with help (or None).
+COMMANDS: dict[str, tuple[str, tuple[str, str] | None]] = {
+    "apply": ("make what a file describes", ("file", "YAML or JSON document; - reads standard input")),
+    "plan": ("say what apply would do, and how much it would disturb", ("file", "as for apply")),
+    "list": ("list the load balancers", None),
+    "show": ("draw one with its statuses and appliances", ("subject", _SUBJECT)),
+    "stats": ("the five statistics of one, by listener", ("subject", _SUBJECT)),
+    "failover": ("bring one back to full redundancy on new appliances", ("subject", _SUBJECT)),
+    "delete": ("remove one with everything that it has", ("subject", _SUBJECT)),
+    "drivers": ("list the installed drivers, broken ones with their cause", None),
+    "networks": ("list the networks that a document can refer to", None),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. :returns: its exit status."""
+    parsed = parse(arguments)
+    from lbdrivers.cli.run import run
+
+    return run(parsed)
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The arguments, those before and after the command joined. Exits with 2 when they make no sense."""
+    parsed = parser().parse_args(arguments)
+    parsed.config_file = [*parsed.config_file, *getattr(parsed, f"{_LATE}config_file")]
+    parsed.state = getattr(parsed, f"{_LATE}state") or parsed.state
+    parsed.verbose += getattr(parsed, f"{_LATE}verbose")
+    return parsed
+
+
+def parser() -> argparse.ArgumentParser:
+    """Everything that can be said on the command line."""
+    root = argparse.ArgumentParser(prog="lbdrivers", description=_DESCRIPTION, epilog=_EPILOG)
+    _add_common(root)
+    commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (text, positional) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=_EPILOG)
+        if positional is not None:
+            command.add_argument(positional[0], metavar=positional[0].upper(), help=positional[1])
+        if name in ("apply", "failover", "delete"):
+            text = "seconds to wait for the result (default: %(default)s)"
+            command.add_argument("--timeout", type=_seconds, default=300.0, metavar="SECONDS", help=text)
+        if name == "networks":
+            command.add_argument("--driver", default="local", help="network driver to ask (default: %(default)s)")
+        command.add_argument("--json", action="store_true", help="answer with one JSON object")
+        _add_common(command, _LATE)
+    return root
+
+
+def _add_common(target: argparse.ArgumentParser, prefix: str = "") -> None:
+    """Options that may stand before or after the command; argparse keeps the two places apart by ``prefix``."""
+    text = "configuration file; may be repeated, later ones win"
+    target.add_argument(
+        "--config-file", dest=f"{prefix}config_file", action="append", default=[], type=Path, metavar="FILE", help=text
+    )
+    text = "folder for everything that must survive a command (default: $LBDRIVERS_STATE_PATH, or /var/lib/lbdrivers)"
+    target.add_argument("--state", dest=f"{prefix}state", type=Path, metavar="PATH", help=text)
+    text = "log, and tell the whole chain of causes of an error; twice: more"
+    target.add_argument("-v", "--verbose", dest=f"{prefix}verbose", action="count", default=0, help=text)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e9:
+        raise ValueError
+    return value

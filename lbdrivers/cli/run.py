@@ -1,0 +1,54 @@
+"""Runs one command: opens a session, turns every error into words and an exit status.
+
+Law: errors are told here and nowhere else; a traceback is a bug.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import sys
+
+from lbdrivers.cli import commands
+from lbdrivers.cli.output import Output
+from lbdrivers.cli.session import Session
+from lbdrivers.errors import DriverError, InvalidInput
+
+OK, FAILURE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+#: Commands that look at nothing outside, so that nothing has to be prepared for them.
+_PASSIVE = frozenset({"drivers"})
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """:returns: the exit status."""
+    level = (logging.CRITICAL, logging.INFO, logging.DEBUG)[min(arguments.verbose, 2)]
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    output = Output(as_json=arguments.json, verbose=arguments.verbose > 0)
+    try:
+        return _run(arguments, output)
+    except InvalidInput as error:
+        output.fail(error)
+        return BAD_INPUT
+    except DriverError as error:
+        output.fail(error)
+        return FAILURE
+    except KeyboardInterrupt:
+        output.complain("interrupted; what was begun is remembered: run the same command again to complete it")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader went away (`| head`). Python would complain once more when it flushes at exit.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILURE
+
+
+def _run(arguments: argparse.Namespace, output: Output) -> int:
+    session = Session(arguments.config_file, arguments.state, output.steps.report)
+    try:
+        if arguments.command not in _PASSIVE:
+            session.start()
+        return commands.TABLE[arguments.command](session, output, arguments)
+    finally:
+        session.close()

@@ -1,0 +1,152 @@
+"""One command's session: configuration, store, drivers and engine, opened as they are needed.
+
+Law: a command pays for what it uses and no more; what was opened is closed.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lbdrivers import registry, settings
+from lbdrivers.document.source import MAXIMUM_SIZE
+from lbdrivers.drivers.context import DriverContext, Progress
+from lbdrivers.drivers.provider import Observation, Provider
+from lbdrivers.errors import DriverError, InvalidInput, PermanentError, Problem
+from lbdrivers.model.resources import LoadBalancer
+from lbdrivers.store.entry import Entry
+from lbdrivers.store.store import Store
+
+if TYPE_CHECKING:
+    from oslo_config.cfg import ConfigOpts
+
+    from lbdrivers.reconcile.engine import Engine
+
+#: Load balancers that ``list`` asks at one time; each waits for its own appliances.
+_OBSERVERS = 8
+
+
+class Session:
+    """Everything that the commands share.
+
+    :param files: configuration files; :param state_path: overrides the configured folder.
+    :param report: receives the steps of drivers.
+    """
+
+    def __init__(self, files: Sequence[Path], state_path: Path | None, report: Callable[[Progress], None]) -> None:
+        self.configuration: ConfigOpts = settings.load(files, state_path)
+        self.settings = settings.read(self.configuration)
+        self._report = report
+
+    def start(self) -> None:
+        """Run what must run before the first thread, see ``registry.START``."""
+        registry.run_start_hooks(self.settings.state_path)
+
+    def close(self) -> None:
+        """Give back what was opened."""
+        if "store" in self.__dict__:
+            self.store.close()
+
+    @cached_property
+    def store(self) -> Store:
+        """The store of the state folder."""
+        return Store(self.settings.database)
+
+    @cached_property
+    def context(self) -> DriverContext:
+        """What drivers are given."""
+        return registry.make_context(self.configuration, self.store.records, self._report)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine, in this process, for as long as the command lasts."""
+        from lbdrivers.reconcile.engine import Engine
+
+        return Engine(self.store, self.provider, self.settings)
+
+    def provider(self, name: str) -> Provider:
+        """The provider of that name, one instance a session."""
+        provider: Provider = self.context.load(registry.PROVIDERS, name)
+        return provider
+
+    def provider_name(self, tree: LoadBalancer) -> str:
+        """Who serves the tree: the one that it names, else the default one."""
+        return self.engine.provider_of(tree)
+
+    def entry(self, subject: str) -> Entry:
+        """The load balancer of that id or name. :raises InvalidInput: when there is none."""
+        try:
+            entry = self.store.get(subject)
+        except PermanentError as error:
+            raise InvalidInput((Problem("", "", error.user),)) from error
+        if entry is None:
+            names = [entry.name or entry.id for entry in self.store.list()]
+            known = (
+                f"there are: {', '.join(names)}" if names else "there is none yet; make one with: lbdrivers apply FILE"
+            )
+            raise InvalidInput((Problem("", subject, "there is no load balancer of that name or id", known),))
+        return entry
+
+    def settle(self, load_balancer_id: str, timeout: float) -> Entry | None:
+        """Work until it is as wanted, cannot be, or the seconds are up; the entry then, None when it is gone."""
+        self.engine.run_until_settled(load_balancer_id, timeout)
+        return self.store.get(load_balancer_id)
+
+    def observe(self, entry: Entry) -> tuple[Observation | None, str]:
+        """What the backend says, or None and why it could not be asked."""
+        try:
+            return self.provider(entry.provider).observe(entry.id), ""
+        except DriverError as error:
+            return None, error.user
+
+    def observe_all(self, entries: Sequence[Entry]) -> Mapping[str, Observation | None]:
+        """The same for several at once, by id."""
+        if not entries:
+            return {}
+        for name in {entry.provider for entry in entries}:
+            self._warm(name)
+        with ThreadPoolExecutor(max_workers=min(_OBSERVERS, len(entries))) as pool:
+            found = pool.map(lambda entry: self.observe(entry)[0], entries)
+            return dict(zip((entry.id for entry in entries), found, strict=True))
+
+    def _warm(self, name: str) -> None:
+        """Import the provider in the main thread; a broken one is told by each observation."""
+        try:
+            self.provider(name)
+        except DriverError:
+            return
+
+
+def read_document(name: str) -> str:
+    """The text of a file, or of standard input for ``-``. :raises InvalidInput: when it cannot be read."""
+    limit = 4 * MAXIMUM_SIZE  # bytes: UTF-8 takes at most four a character
+    try:
+        if name == "-":
+            content = sys.stdin.buffer.read(limit + 1)
+        else:
+            with Path(name).open("rb") as file:
+                content = file.read(limit + 1)
+    except OSError as error:
+        raise InvalidInput(
+            (Problem(name, "", f"cannot be read: {error.strerror}", "name a YAML or JSON file"),)
+        ) from error
+    if len(content) > limit:
+        raise InvalidInput((Problem(name, "", f"has more than {limit} bytes", "a load balancer needs far less"),))
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        problem = Problem(
+            "", f"byte 0x{content[error.start]:02x}", "is not UTF-8", "save it as UTF-8", f"{name}:{line}"
+        )
+        raise InvalidInput((problem,)) from error
+
+
+def now() -> float:
+    """Seconds since the epoch."""
+    return time.time()
