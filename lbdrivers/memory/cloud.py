@@ -105,6 +105,10 @@ class Shelf(Generic[T]):
         """Every value, by id."""
         return tuple(self._decoded(record) for record in self._records.list(self._kind))
 
+    def items(self) -> tuple[tuple[str, T], ...]:
+        """Every id with its value."""
+        return tuple((record.id, self._decoded(record)) for record in self._records.list(self._kind))
+
     def ids(self) -> frozenset[str]:
         """Every id."""
         return frozenset(record.id for record in self._records.list(self._kind))
@@ -141,6 +145,8 @@ class Cloud:
         self.machines = Shelf(records, "machine", StoredMachine)
         self.ports = Shelf(records, "port", Port)
         self.subnets = Shelf(records, "subnet", StoredSubnet)
+        #: "<subnet>/<address>" -> name of the port that has it; claimed before the port is written.
+        self.addresses = Shelf(records, "address", str)
         self.appliances = Shelf(records, "appliance", StoredAppliance)
         self.load_balancers = Shelf(records, "load-balancer", StoredLoadBalancer)
         self.secrets = Shelf(records, "secret", StoredSecret)

@@ -60,12 +60,14 @@ class MemoryNetwork:
         with self._faults.around("ensure_port", request):
             for fixed in request.fixed:
                 self._settle(request, fixed)
-            return self.cloud.ports.change(request.name, lambda old: self._wanted(request, old))
+            return self._ensure(request)
 
     def remove_port(self, name: str) -> None:
         """See ``Network.remove_port``."""
         with self._faults.around("remove_port", name):
-            self.cloud.ports.remove(name)
+            found = self._find(name)
+            self.cloud.ports.remove(found.name if found is not None else name)
+            self._release(found.name if found is not None else name, keep=())
 
     def ports(self) -> tuple[Port, ...]:
         """See ``Network.ports``."""
@@ -94,42 +96,62 @@ class MemoryNetwork:
             stored = self.cloud.subnets.change(fixed.subnet_id, lambda _old: StoredSubnet(fitting, on_demand=True))
         if stored.subnet.network_id != request.network_id:
             raise PermanentError(
-                f"the subnet {fixed.subnet_id} is on the network {stored.subnet.network_id}, not on {request.network_id}"
+                f"the subnet {fixed.subnet_id} is on the network {stored.subnet.network_id}, "
+                f"not on {request.network_id}"
             )
         if fixed.address is not None and not _contains(stored.subnet.cidr, fixed.address):
             raise PermanentError(f"the address {fixed.address} is outside its subnet {stored.subnet.cidr}")
 
-    def _wanted(self, request: PortRequest, old: Port | None) -> Port:
+    def _ensure(self, request: PortRequest) -> Port:
+        old = self.cloud.ports.get(request.name)
         kept = list(old.fixed) if old is not None else []
         fixed: list[FixedAddress] = []
         for want in request.fixed:
             fits = next((have for have in kept if _fits(have, want)), None)
             if fits is not None:
                 kept.remove(fits)
-            fixed.append(fits or self._allocated(request.name, want, fixed))
-        return Port(
-            id=derived_id("port", request.name),
-            name=request.name,
-            network_id=request.network_id,
-            mac=_mac(request.name),
-            fixed=tuple(fixed),
-            machine=old.machine if old is not None else None,
-            allowed_addresses=request.allowed_addresses,
-        )
+            fixed.append(fits or self._claimed(request.name, want, fixed))
 
-    def _allocated(self, name: str, want: FixedAddress, fixed: list[FixedAddress]) -> FixedAddress:
-        others = (one for port in self.cloud.ports.all() if port.name != name for one in port.fixed)
-        taken = {one.address for one in (*others, *fixed) if one.subnet_id == want.subnet_id}
-        if want.address is None:
-            subnet = self._subnet(want.subnet_id).subnet
-            free = next((address for address in _usable(subnet) if address not in taken), None)
-            if free is None:
-                raise PermanentError(f"the subnet {subnet.id} ({subnet.cidr}) is full")
-            return FixedAddress(want.subnet_id, free)
-        address = str(ipaddress.ip_address(want.address))
-        if address in taken:
-            raise PermanentError(f"the address {address} is taken")
-        return FixedAddress(want.subnet_id, address)
+        def wanted(port: Port | None) -> Port:
+            return Port(
+                id=derived_id("port", request.name),
+                name=request.name,
+                network_id=request.network_id,
+                mac=_mac(request.name),
+                fixed=tuple(fixed),
+                machine=port.machine if port is not None else None,
+                allowed_addresses=request.allowed_addresses,
+            )
+
+        port = self.cloud.ports.change(request.name, wanted)
+        self._release(request.name, keep=port.fixed)
+        return port
+
+    def _claimed(self, name: str, want: FixedAddress, fixed: list[FixedAddress]) -> FixedAddress:
+        """The wanted address, or a free one, claimed for the port: of two who ask at once one gets it."""
+        subnet = self._subnet(want.subnet_id).subnet
+        has = {one.address for one in fixed if one.subnet_id == subnet.id}
+        if want.address is not None:
+            address = str(ipaddress.ip_address(want.address))
+            if address in has or not self._claim(name, subnet.id, address):
+                raise PermanentError(f"the address {address} is taken")
+            return FixedAddress(subnet.id, address)
+        # What this very port claimed before a crash is not taken for it.
+        taken = {key for key, owner in self.cloud.addresses.items() if owner != name}
+        for address in _usable(subnet):
+            free = address not in has and f"{subnet.id}/{address}" not in taken
+            if free and self._claim(name, subnet.id, address):
+                return FixedAddress(subnet.id, address)
+        raise PermanentError(f"the subnet {subnet.id} ({subnet.cidr}) is full")
+
+    def _claim(self, name: str, subnet_id: str, address: str) -> bool:
+        return self.cloud.addresses.change(f"{subnet_id}/{address}", lambda owner: owner or name) == name
+
+    def _release(self, name: str, keep: tuple[FixedAddress, ...]) -> None:
+        kept = {f"{one.subnet_id}/{one.address}" for one in keep}
+        for key, owner in self.cloud.addresses.items():
+            if owner == name and key not in kept:
+                self.cloud.addresses.remove(key)
 
 
 def _fits(have: FixedAddress, want: FixedAddress) -> bool:
