@@ -140,15 +140,19 @@ class Box:
             os.close(handle)
 
     def boot(self, lock: int, contents: Contents, furnish: Callable[[int], None], timeout: float) -> int:
-        """Make the box; ``lock`` is the held lock, the caller closes its copy afterwards.
+        """Make the box.
 
+        :param lock: the held lock; the box takes it over, whether it comes up or not.
         :param furnish: called with the number of process 1 once its namespaces are there; gives it its
             interfaces. The box starts its command only after this has returned.
         :returns: the number of its process 1.
         :raises TemporaryError: when it does not come up; nothing of it will be left then.
         """
         deadline = time.monotonic() + timeout
-        process = self._spawn(lock, contents)
+        try:
+            process = self._spawn(lock, contents)
+        finally:
+            os.close(lock)
         assert process.stdin is not None and process.stdout is not None
         with process.stdin, process.stdout:
             process.wait()  # setsid has handed over to a child of its own
@@ -181,8 +185,9 @@ class Box:
                 if process is None:
                     time.sleep(GLANCE)
                     continue
-                _signal(process, signal.SIGTERM)
-                if not _ended(process, init.FAREWELL + 0.5):
+                if state is BoxState.RUNNING:
+                    _signal(process, signal.SIGTERM)
+                if state is BoxState.MAKING or not _ended(process, init.FAREWELL + 0.5):
                     _signal(process, signal.SIGKILL)
                     _ended(process, deadline - time.monotonic())
 

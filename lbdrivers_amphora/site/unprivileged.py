@@ -1,0 +1,62 @@
+"""The embedded site for users who are not root: a user namespace in which they are.
+
+Law: the fabric's user namespace is the site's. Every command of a user first enters it, so that all
+of them see the same namespaces with the same rights; nothing outside is theirs to change. It happens
+once, before anything else, in a process with one thread (setns(2) refuses others).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from lbdrivers.errors import PermanentError, TemporaryError
+from lbdrivers_amphora.site.fabric import Fabric
+from lbdrivers_amphora.site.place import Site
+from lbdrivers_amphora.site.settings import SiteSettings
+
+#: Set in the environment of a command that has entered, so that it happens once.
+MARK = "LBDRIVERS_USER_NAMESPACE"
+
+
+def enter(state_path: Path, argv: list[str], *, site_path: Path | None = None) -> None:
+    """Return at once for root; else execute ``argv`` anew inside the site's user namespace.
+
+    The site's fabric is started when it does not run; a command that leaves the site unused ends it
+    with ``Site.release_if_unused()``.
+
+    :param argv: the whole command line, its first word found on PATH: ``[sys.executable, *sys.orig_argv[1:]]``.
+    :param site_path: the site's folder; default ``<state_path>/local``.
+    :raises PermanentError: when this host does not let users make user namespaces.
+    """
+    if os.geteuid() == 0 or MARK in os.environ:
+        return
+    state_path = state_path.absolute()
+    site = Site(SiteSettings(path=site_path or state_path / "local", state_path=state_path))
+    with site.locked():
+        fabric = Fabric(site)
+        pid = fabric.box.pid()
+        if pid is None:
+            try:
+                pid = fabric.boot(own_user_namespace=True)
+            except TemporaryError as error:
+                _explain(error)
+                raise
+        handle = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY)
+    os.set_inheritable(handle, True)
+    command = ["nsenter", f"--user=/proc/self/fd/{handle}", "--preserve-credentials", "--", *argv]
+    os.execvpe(command[0], command, os.environ | {MARK: "1"})  # noqa: S606 - to become another program is the purpose
+
+
+def _explain(error: TemporaryError) -> None:
+    """:raises PermanentError: when the reason is that user namespaces are not to be had."""
+    probe = ["unshare", "--user", "--map-root-user", "--net", "--mount", "true"]
+    done = subprocess.run(probe, capture_output=True, text=True, check=False)
+    if done.returncode:
+        text = (
+            "this host does not let you make user namespaces; run as root, or have its administrator allow them "
+            "(sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, "
+            "kernel.apparmor_restrict_unprivileged_userns)"
+        )
+        raise PermanentError(text, f"{text}: {done.stderr.strip()}") from error
