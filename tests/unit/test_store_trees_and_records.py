@@ -1,0 +1,272 @@
+"""The store keeps trees, generations, wishes and records in a real SQLite file."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from lbdrivers.drivers.context import Conflict, Record
+from lbdrivers.errors import InvalidInput, PermanentError
+from lbdrivers.model.resources import LoadBalancer
+from lbdrivers.model.status import ProvisioningStatus
+from lbdrivers.store.entry import Cause
+from lbdrivers.store.store import Store
+from lbdrivers.testing.strategies import identity, rebuilt
+
+WORKER = "worker"
+
+
+def make_tree(number: int = 1, name: str = "web", members: int = 1) -> LoadBalancer:
+    base = number * 1000
+    pool = {
+        "id": identity(base + 1),
+        "protocol": "HTTP",
+        "lb_algorithm": "ROUND_ROBIN",
+        "members": [
+            {"id": identity(base + 100 + n), "address": f"192.0.2.{n + 1}", "protocol_port": 80} for n in range(members)
+        ],
+    }
+    return LoadBalancer.model_validate(
+        {"id": identity(base), "name": name, "vip_subnet_id": identity(7), "pools": [pool]}
+    )
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'state' / 'store.sqlite'}"
+
+
+@pytest.fixture
+def store(url: str) -> Store:
+    return Store(url, now=lambda: 100.0)
+
+
+def test_a_submitted_tree_comes_back_equal(store: Store, url: str) -> None:
+    tree = make_tree(members=3)
+    assert store.submit(tree, "memory") == 1
+    for one in (store, Store(url)):
+        entry = one.get(tree.id)
+        assert entry is not None
+        assert (entry.desired, entry.generation, entry.applied) == (tree, 1, None)
+        assert (entry.status, entry.provider, entry.settled) == (ProvisioningStatus.PENDING_CREATE, "memory", False)
+        assert entry.created_at == 100.0
+
+
+def test_the_same_tree_is_no_new_generation(store: Store) -> None:
+    tree = make_tree()
+    assert store.submit(tree, "memory") == 1
+    assert store.submit(LoadBalancer.model_validate_json(tree.model_dump_json()), "memory") == 1
+    assert store.submit(rebuilt(tree, name="other"), "memory") == 2
+
+
+def test_entries_are_found_by_name_and_listed(store: Store) -> None:
+    web, mail = make_tree(1, "web"), make_tree(2, "mail")
+    store.submit(web, "memory")
+    store.submit(mail, "memory")
+    found = store.get("mail")
+    assert found is not None and found.id == mail.id
+    assert [entry.name for entry in store.list()] == ["mail", "web"]
+    assert store.get("nobody") is None
+    assert store.get("") is None
+
+
+def test_a_name_that_several_have_is_refused(store: Store) -> None:
+    store.submit(make_tree(1), "memory")
+    store.submit(make_tree(2), "memory")
+    with pytest.raises(PermanentError, match="give the id"):
+        store.get("web")
+
+
+def test_objects_lead_to_their_load_balancer(store: Store) -> None:
+    tree = make_tree(members=2)
+    store.submit(tree, "memory")
+    gone = tree.pools[0].members[1]
+    assert store.owner_of(gone.id) == tree.id
+    pool = rebuilt(tree.pools[0], members=tree.pools[0].members[:1])
+    store.submit(rebuilt(tree, pools=(pool,)), "memory")
+    assert store.owner_of(gone.id) is None
+    assert store.owner_of(pool.id) == tree.id
+
+
+def test_an_id_belongs_to_one_load_balancer_only(store: Store) -> None:
+    first, second = make_tree(1), make_tree(2)
+    store.submit(first, "memory")
+    with pytest.raises(PermanentError, match="used in another one"):
+        store.submit(rebuilt(second, pools=first.pools), "memory")
+    assert store.get(second.id) is None
+
+
+def test_the_provider_of_a_load_balancer_stays(store: Store) -> None:
+    store.submit(make_tree(), "memory")
+    with pytest.raises(PermanentError, match="belongs to the provider memory"):
+        store.submit(make_tree(name="new"), "other")
+
+
+def test_what_is_being_deleted_takes_no_new_tree(store: Store) -> None:
+    tree = make_tree()
+    store.submit(tree, "memory")
+    store.request_delete(tree.id)
+    store.request_delete(tree.id)
+    for refused in (lambda: store.submit(tree, "memory"), lambda: store.request_failover(tree.id)):
+        with pytest.raises(PermanentError, match="being deleted"):
+            refused()
+    entry = store.get(tree.id)
+    assert entry is not None and entry.status is ProvisioningStatus.PENDING_DELETE
+
+
+def test_deleting_and_failing_over_what_is_not_there(store: Store) -> None:
+    store.request_delete(identity(5))
+    with pytest.raises(PermanentError, match="no load balancer"):
+        store.request_failover(identity(5))
+
+
+def test_a_lease_is_held_by_one_and_expires(store: Store) -> None:
+    tree = make_tree()
+    store.submit(tree, "memory")
+    assert store.acquire(tree.id, "a", now=0, seconds=10)
+    assert not store.acquire(tree.id, "b", now=9.9, seconds=10)
+    assert not store.acquire(tree.id, "a", now=9.9, seconds=10), "two runs of one holder exclude each other too"
+    assert store.renew(tree.id, "a", now=9.9, seconds=10)
+    assert not store.acquire(tree.id, "b", now=15, seconds=10)
+    assert store.acquire(tree.id, "b", now=20, seconds=10)
+    assert not store.renew(tree.id, "a", now=20, seconds=10)
+    assert not store.release(tree.id, "a")
+    assert store.release(tree.id, "b")
+
+
+def test_a_holder_known_to_be_dead_is_replaced_and_nobody_else(store: Store) -> None:
+    tree = make_tree()
+    store.submit(tree, "memory")
+    assert store.acquire(tree.id, "dead", now=0, seconds=10)
+    assert not store.acquire(tree.id, "b", now=1, seconds=10, instead_of="another")
+    assert store.acquire(tree.id, "b", now=1, seconds=10, instead_of="dead")
+    assert not store.acquire(tree.id, "c", now=1, seconds=10, instead_of="dead")
+
+
+def test_a_write_without_the_lease_changes_nothing(store: Store) -> None:
+    tree = make_tree()
+    store.submit(tree, "memory")
+    store.acquire(tree.id, "late", now=0, seconds=1)
+    seen = store.get(tree.id)
+    assert seen is not None
+    store.acquire(tree.id, WORKER, now=2, seconds=10)
+    cause = Cause("x", "x")
+    assert not store.finish_apply(tree.id, "late", 1, tree)
+    assert not store.finish_failover(tree.id, "late", 1)
+    assert not store.finish_remove(tree.id, "late")
+    assert not store.finish_failure(seen, "late", cause, ProvisioningStatus.ERROR, 5.0)
+    entry = store.get(tree.id)
+    assert entry is not None
+    assert (entry.applied, entry.cause, entry.status) == (None, None, ProvisioningStatus.PENDING_CREATE)
+
+
+def test_an_applied_generation_that_is_no_longer_the_newest_leaves_work(store: Store) -> None:
+    tree, newer = make_tree(), make_tree(members=2)
+    store.submit(tree, "memory")
+    store.acquire(tree.id, WORKER, now=0, seconds=10)
+    store.submit(newer, "memory")
+    assert store.finish_apply(tree.id, WORKER, 1, tree)
+    entry = store.get(tree.id)
+    assert entry is not None
+    assert (entry.applied, entry.desired, entry.applied_generation) == (tree, newer, 1)
+    assert entry.status is ProvisioningStatus.PENDING_UPDATE
+    assert store.finish_apply(tree.id, WORKER, 2, newer)
+    entry = store.get(tree.id)
+    assert entry is not None and entry.settled
+    assert (entry.applied, entry.status) == (newer, ProvisioningStatus.ACTIVE)
+
+
+def test_due_are_those_with_work_whose_time_has_come(store: Store) -> None:
+    one, two, three, four = (make_tree(number, f"lb{number}") for number in range(1, 5))
+    for tree in (one, two, three, four):
+        store.submit(tree, "memory")
+    store.acquire(two.id, WORKER, now=0, seconds=50)
+    store.acquire(three.id, WORKER, now=0, seconds=50)
+    seen = store.get(three.id)
+    assert seen is not None
+    store.finish_failure(seen, WORKER, Cause("x", "x"), ProvisioningStatus.ERROR, next_attempt=30.0)
+    store.release(three.id, WORKER)
+    store.acquire(four.id, WORKER, now=0, seconds=1)
+    store.finish_apply(four.id, WORKER, 1, four)
+    assert store.due(10.0) == (one.id,)
+    assert set(store.due(30.0)) == {one.id, three.id}
+    assert set(store.due(50.0)) == {one.id, two.id, three.id}
+    store.request_failover(four.id)
+    assert four.id in store.due(10.0)
+
+
+def test_removing_takes_the_objects_and_the_drivers_records_along(store: Store) -> None:
+    tree = make_tree()
+    store.submit(tree, "memory")
+    store.records.put(Record("amphora", "a1", {}, owner=tree.id))
+    store.records.put(Record("amphora", "a2", {}, owner="other"))
+    store.acquire(tree.id, WORKER, now=0, seconds=10)
+    assert store.finish_remove(tree.id, WORKER)
+    assert store.get(tree.id) is None
+    assert store.owner_of(tree.pools[0].id) is None
+    assert [record.id for record in store.records.list("amphora")] == ["a2"]
+    assert store.submit(tree, "memory") == 1
+
+
+def test_records_are_compare_and_set(store: Store) -> None:
+    records = store.records
+    first = records.put(Record("kind", "1", {"a": [1]}, owner="lb"))
+    assert first.version == 1
+    assert records.get("kind", "1") == first
+    with pytest.raises(Conflict):
+        records.put(Record("kind", "1", {}))
+    second = records.put(Record("kind", "1", {"a": [2]}, owner="lb", version=1))
+    with pytest.raises(Conflict):
+        records.put(first)
+    assert records.list("kind") == (second,) == records.list("kind", owner="lb")
+    assert records.list("kind", owner="other") == ()
+    records.remove("kind", "1")
+    records.remove("kind", "1")
+    assert records.get("kind", "1") is None
+    with pytest.raises(Conflict):
+        records.put(second)
+
+
+def test_the_database_is_private(store: Store, tmp_path: Path) -> None:
+    store.submit(make_tree(), "memory")
+    folder = tmp_path / "state"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    files = list(folder.iterdir())
+    assert files
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+def test_a_database_of_a_newer_layout_is_refused(store: Store, url: str) -> None:
+    store.list()
+    store.close()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE schema_version SET version = 99"))
+    engine.dispose()
+    with pytest.raises(PermanentError, match="layout 99"):
+        Store(url).list()
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [("sqlite://", "without a file"), ("nonsense", "cannot be used"), ("sqlite:////proc/no/x", "cannot be made")],
+)
+def test_a_bad_address_is_refused_with_a_remedy(bad: str, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        Store(bad).list()
+
+
+def test_loading_costs_one_select(store: Store, url: str) -> None:
+    tree = make_tree(members=200)
+    store.submit(tree, "memory")
+    statements: list[str] = []
+    connection = store._database._engine.raw_connection()
+    driver = connection.driver_connection
+    assert driver is not None
+    driver.set_trace_callback(statements.append)
+    connection.close()
+    store.get(tree.id)
+    assert len([one for one in statements if one.startswith("SELECT")]) == 1
