@@ -7,7 +7,7 @@ other problem; a load balancer comes out only when there is none.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -15,19 +15,20 @@ from pydantic_core import ErrorDetails
 
 from lbdrivers.document.draft import Draft, Problems, did_you_mean, shorten, walk
 from lbdrivers.document.normalise import canonical
-from lbdrivers.document.source import Path, show_path
+from lbdrivers.document.source import show_path
 from lbdrivers.model.resources import COMPATIBLE_POOLS, ListenerProtocol, LoadBalancer, PoolProtocol
 
 _P = TypeVar("_P", ListenerProtocol, PoolProtocol)
+_HEADER = re.compile(r"the header (\S+) ")
 _FIRST_WORD = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def build(root: Draft, problems: Problems) -> LoadBalancer | None:
     """The tree, or None when there are problems (all of them are noted then)."""
-    fields = _with_children(root, problems)
     _check_identities(root, problems)
     _check_ports(root, problems)
     _check_pools(root, problems)
+    fields = _with_children(root, problems)
     if problems.found:
         for name in ("listeners", "pools"):  # incomplete now; the load balancer's own fields are still judged
             fields.pop(name, None)
@@ -93,7 +94,8 @@ def _check_pools(root: Draft, problems: Problems) -> None:
     pools = {canonical(pool.text("id")): pool for pool in root.lists["pools"]}
     for listener in root.lists["listeners"]:
         protocol = _protocol(ListenerProtocol, listener)
-        for place, identity in _references(listener):
+        for owner, field in _references(listener):
+            place, identity = owner.place(field), owner.text(field)
             pool = pools.get(canonical(identity))
             if pool is None:
                 problems.add(
@@ -102,6 +104,8 @@ def _check_pools(root: Draft, problems: Problems) -> None:
                     "define the pool, or refer to one by name: default_pool: {name: ...}",
                     shorten(identity),
                 )
+                del owner.fields[field]
+                owner.broken = True
                 continue
             pool_protocol = _protocol(PoolProtocol, pool)
             if protocol is None or pool_protocol is None or pool_protocol in COMPATIBLE_POOLS[protocol]:
@@ -111,12 +115,10 @@ def _check_pools(root: Draft, problems: Problems) -> None:
             problems.add(place, message, f"they use {usable}")
 
 
-def _references(listener: Draft) -> Iterator[tuple[Path, str]]:
-    if identity := listener.text("default_pool_id"):
-        yield listener.place("default_pool_id"), identity
-    for policy in listener.lists.get("l7policies", []):
-        if identity := policy.text("redirect_pool_id"):
-            yield policy.place("redirect_pool_id"), identity
+def _references(listener: Draft) -> list[tuple[Draft, str]]:
+    """Every reference to a pool: who refers, and in which field."""
+    owners = [(listener, "default_pool_id"), *((p, "redirect_pool_id") for p in listener.lists.get("l7policies", []))]
+    return [(owner, field) for owner, field in owners if owner.text(field)]
 
 
 def _protocol(kind: type[_P], draft: Draft) -> _P | None:
@@ -152,8 +154,11 @@ def _rule(draft: Draft, sentence: str, problems: Problems) -> None:
     """A rule about a whole resource: named at the field that it speaks of first, if that is there."""
     message, _, remedy = sentence.partition("; ")
     word = _FIRST_WORD.match(message)
+    header = _HEADER.match(message)
     path, value = draft.path, ""
-    if word is not None and word[0] in draft.fields:
+    if header is not None and isinstance(headers := draft.fields.get("insert_headers"), dict):
+        path, value = (*draft.place("insert_headers"), header[1]), shorten(headers.get(header[1]))
+    elif word is not None and word[0] in draft.fields:
         path, value = draft.place(word[0]), shorten(draft.fields[word[0]])
         if not message.startswith(f"{word[0]} and "):
             message = message.removeprefix(word[0]).lstrip()
