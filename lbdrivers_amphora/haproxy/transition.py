@@ -18,7 +18,7 @@ from typing import ClassVar, TypeVar
 
 from lbdrivers_amphora.haproxy.ir import Backend, Configuration, Frontend, Server
 from lbdrivers_amphora.haproxy.server_line import endpoint, option_words
-from lbdrivers_amphora.haproxy.word import Line
+from lbdrivers_amphora.haproxy.word import Line, Word
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,9 @@ def _added(backend: Backend, server: Server, lingering: frozenset[tuple[str, str
         raise _NotAtRuntime(f"the server {name} comes back while connections of before still use it")
     if server.cookie is not None:
         raise _NotAtRuntime(f"the server {name} has a cookie, which cannot be given at run time")
+    if server.check is not None and (Word("option"), Word("external-check")) in backend.lines:
+        # HAProxy 2.6.12 takes the commands and its worker crashes at the first check.
+        raise _NotAtRuntime(f"the server {name} is checked by a program, which cannot be started at run time")
     # In maintenance after "add server"; ``disabled`` says the same in a file.
     options = option_words(replace(server, disabled=False))
     where = endpoint(server.address, server.port)

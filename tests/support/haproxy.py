@@ -1,0 +1,182 @@
+"""The real HAProxy for tests: its checker, a running process on loopback, and members to talk to."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from lbdrivers_amphora.haproxy.ir import Configuration
+from lbdrivers_amphora.haproxy.render import render
+
+_Value = TypeVar("_Value")
+_LIMIT = 20.0
+
+
+def check(text: str | bytes) -> tuple[int, str]:
+    """Exit status and output of ``haproxy -c``."""
+    with tempfile.NamedTemporaryFile(suffix=".cfg") as file:
+        file.write(text if isinstance(text, bytes) else text.encode())
+        file.flush()
+        done = subprocess.run(["haproxy", "-c", "-f", file.name], capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+def eventually(probe: Callable[[], _Value], good: Callable[[_Value], bool] = bool) -> _Value:
+    """The first good value of the probe; the last one when none comes in time."""
+    deadline = time.monotonic() + _LIMIT
+    while True:
+        value = probe()
+        if good(value) or time.monotonic() > deadline:
+            return value
+        time.sleep(0.01)
+
+
+def loopback(number: int) -> str:
+    """An address of 127/8 that no other test process uses; ``number`` below 250."""
+    low = os.getpid() % 60_000
+    return f"127.{1 + low // 250}.{low % 250}.{1 + number}"
+
+
+def free_port(address: str) -> int:
+    with socket.create_server((address, 0)) as server:
+        return int(server.getsockname()[1])
+
+
+class Haproxy:
+    """A master with its worker, in a folder of its own. Use as a context manager."""
+
+    def __init__(self) -> None:
+        # Not pytest's folder: the path of a UNIX socket is limited to 107 bytes.
+        self.base = Path(tempfile.mkdtemp(prefix="lbd"))
+        self._process: subprocess.Popen[bytes] | None = None
+        self._configuration: Configuration | None = None
+
+    @property
+    def log(self) -> str:
+        path = self.base / "log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def write(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        (self.base / configuration.load_balancer_id).mkdir(exist_ok=True)
+        state = self.base / configuration.load_balancer_id / "servers-state"
+        if not state.exists():
+            state.write_text("1\n")
+        (self.base / "haproxy.cfg").write_text(render(configuration))
+
+    def start(self, configuration: Configuration) -> None:
+        self.write(configuration)
+        with (self.base / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                ["haproxy", "-W", "-db", "-f", str(self.base / "haproxy.cfg")], stdout=log, stderr=log
+            )
+        assert eventually(self._answers), self.log
+
+    def reload(self, configuration: Configuration, state: str = "1\n") -> None:
+        """Write the files and wait for the new worker."""
+        assert self._process is not None
+        before = self.worker()
+        self.write(configuration)
+        (self.base / configuration.load_balancer_id / "servers-state").write_text(state)
+        self._process.send_signal(signal.SIGUSR2)
+        assert eventually(lambda: self._answers() and self.worker() != before), self.log
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.ask("show info"))
+        except OSError:
+            return False
+
+    def ask(self, command: str) -> str:
+        """One runtime command, one answer."""
+        assert self._configuration is not None
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(5)
+            client.connect(str(self.base / f"{self._configuration.load_balancer_id}.sock"))
+            client.sendall(command.encode() + b"\n")
+            parts = []
+            while part := client.recv(65536):
+                parts.append(part)
+        return b"".join(parts).decode()
+
+    def apply(self, commands: Sequence[str]) -> list[str]:
+        return [self.ask(command) for command in commands]
+
+    def worker(self) -> str:
+        """Process id of the worker that answers."""
+        return next(line for line in self.ask("show info").splitlines() if line.startswith("Pid:"))
+
+    def __enter__(self) -> Haproxy:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(5)
+            self._process.kill()
+            self._process.wait()
+        shutil.rmtree(self.base)
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        seen = "".join(f"{name}: {value}\n" for name, value in self.headers.items())
+        body = f"{self.server.server_address[0]}\n{seen}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Tests read answers, not logs."""
+
+
+class _Quiet(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that hang up are what these tests are about."""
+
+
+@contextlib.contextmanager
+def web_servers(addresses: Sequence[str], port: int) -> Iterator[None]:
+    """Members: each answers with its own address and the headers it got."""
+    servers = [_Quiet((address, port), _Handler) for address in addresses]
+    threads = [threading.Thread(target=server.serve_forever, args=(0.05,)) for server in servers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+        for thread in threads:
+            thread.join()
+
+
+def request(address: str, port: int, head: str = "GET / HTTP/1.1\r\nHost: x\r\n") -> bytes:
+    """A whole answer to one request, as bytes, so that nothing in between is interpreted."""
+    with socket.create_connection((address, port), timeout=10) as client:
+        client.sendall((head + "Connection: close\r\n\r\n").encode())
+        parts = []
+        while part := client.recv(65536):
+            parts.append(part)
+    return b"".join(parts)
