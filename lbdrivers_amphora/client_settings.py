@@ -1,0 +1,52 @@
+"""Settings of the driver that speaks to amphora agents: oslo.config options, read once.
+
+Law: names and defaults are those of octavia.conf.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from oslo_config import cfg
+
+from lbdrivers.errors import InvalidInput, Problem
+
+_AMPHORA = (
+    cfg.FloatOpt("rest_request_conn_timeout", default=10.0, min=0.1, help="Seconds to connect to an agent."),
+    cfg.FloatOpt("rest_request_read_timeout", default=60.0, min=0.1, help="Seconds to wait for an agent's answer."),
+    cfg.PortOpt("bind_port", default=9443, help="Port of the agents."),
+)
+# Equal to the provider's own registration, word for word: oslo.config refuses two that differ.
+_CERTIFICATES = (cfg.StrOpt("cert_generator", default="local"),)
+
+
+@dataclass(frozen=True)
+class ClientSettings:
+    """How agents are reached."""
+
+    connect_timeout: float
+    """Seconds until a connection must stand. An agent that boots refuses at once, so this is for lost packets."""
+
+    read_timeout: float
+    """Seconds until an answer must begin; a reload with thousands of members takes a few."""
+
+    port: int
+    """TCP port of the agents."""
+
+    authority: str
+    """Name of the certificate driver that issues the controller's certificate."""
+
+
+def read(configuration: cfg.ConfigOpts) -> ClientSettings:
+    """The settings out of parsed configuration. :raises InvalidInput: on a bad value."""
+    try:
+        configuration.register_opts(_AMPHORA, group="haproxy_amphora")
+        configuration.register_opts(_CERTIFICATES, group="certificates")
+        return ClientSettings(
+            connect_timeout=configuration.haproxy_amphora.rest_request_conn_timeout,
+            read_timeout=configuration.haproxy_amphora.rest_request_read_timeout,
+            port=configuration.haproxy_amphora.bind_port,
+            authority=configuration.certificates.cert_generator,
+        )
+    except (cfg.Error, ValueError) as error:
+        raise InvalidInput((Problem("configuration", "", str(error)),)) from error
