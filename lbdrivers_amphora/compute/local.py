@@ -12,6 +12,7 @@ import functools
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lbdrivers.drivers.context import DriverContext
@@ -91,7 +92,7 @@ class LocalCompute:
             if time.monotonic() > deadline:  # somebody else is making it, or it is just ending
                 raise TemporaryError("a machine did not start", f"{box.lock} is held, but nothing answers")
             self._context.sleep(GLANCE)
-        self._furnish(box, pid, request)
+        self._furnish(box, lambda: pid, request)
         return self._machine(box)
 
     def find(self, name: str) -> Machine | None:
@@ -159,8 +160,10 @@ class LocalCompute:
                 _Intent(request.ports, request.zone).write(box)
             return lock
 
-    def _furnish(self, box: Box, pid: int, request: MachineRequest) -> None:
+    def _furnish(self, box: Box, born: Callable[[], int], request: MachineRequest) -> None:
         """Lay the machine's cables: first those of the request, then those that it had before."""
+        Fabric(self.site).start()  # while the machine starts, too
+        pid = born()
         with self.site.locked():
             book = PortBook(self.site)
             boot = {f"eth{i}": self._free_port(request.name, name) for i, name in enumerate(request.ports)}

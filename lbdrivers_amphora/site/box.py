@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import enum
+import functools
 import hashlib
 import json
 import os
@@ -34,6 +35,10 @@ from lbdrivers_amphora.site.files import GLANCE, private_folder, try_lock
 
 #: Seconds that a box may take to end after SIGKILL; the kernel needs some ten milliseconds.
 KILL_PATIENCE = 20.0
+
+
+#: See :meth:`Box.boot`.
+Furnish = Callable[[Callable[[], int]], None]
 
 
 class BoxState(enum.StrEnum):
@@ -139,12 +144,13 @@ class Box:
         finally:
             os.close(handle)
 
-    def boot(self, lock: int, contents: Contents, furnish: Callable[[int], None], timeout: float) -> int:
+    def boot(self, lock: int, contents: Contents, furnish: Furnish, timeout: float) -> int:
         """Make the box.
 
         :param lock: the held lock; the box takes it over, whether it comes up or not.
-        :param furnish: called with the number of process 1 once its namespaces are there; gives it its
-            interfaces. The box starts its command only after this has returned.
+        :param furnish: gives it its interfaces; the command starts only after this has returned. It is
+            called at once, with a function that waits until the namespaces are there and gives the
+            number of process 1, so that what else is needed can be made meanwhile.
         :returns: the number of its process 1.
         :raises TemporaryError: when it does not come up; nothing of it will be left then.
         """
@@ -158,14 +164,12 @@ class Box:
             process.wait()  # setsid has handed over to a child of its own
             said = _Reader(process.stdout.fileno(), deadline)
             try:
-                self._expect("born", said)
-                pid = self._listener("making")
-                if pid is None:
-                    raise self._gone()
-                furnish(pid)
+                born = functools.cache(lambda: self._born(said))
+                furnish(born)
+                pid = born()
                 _write(process.stdin.fileno(), contents.message(), deadline)
-                self._expect("ready", said)
-            except (TimeoutError, BrokenPipeError, ConnectionError) as error:
+                said.expect("ready")
+            except (TimeoutError, ConnectionError) as error:
                 self._kill_unfinished()
                 raise self._failed(str(error)) from error
         return pid
@@ -296,10 +300,12 @@ class Box:
             if process is not None:
                 _signal(process, signal.SIGKILL)
 
-    def _expect(self, word: str, said: _Reader) -> None:
-        line = said.line()
-        if line != word:
-            raise ConnectionError(line or "it ended")
+    def _born(self, said: _Reader) -> int:
+        said.expect("born")
+        pid = self._listener("making")
+        if pid is None:
+            raise self._gone()
+        return pid
 
     def _gone(self) -> TemporaryError:
         return TemporaryError("a machine has ended", f"process 1 of {self.folder} is gone; {self.console_tail()}")
@@ -313,6 +319,12 @@ class _Reader:
 
     def __init__(self, handle: int, deadline: float) -> None:
         self._handle, self._deadline, self._data = handle, deadline, b""
+
+    def expect(self, word: str) -> None:
+        """:raises ConnectionError: with what was said instead."""
+        line = self.line()
+        if line != word:
+            raise ConnectionError(line or "it ended")
 
     def line(self) -> str:
         """The next line; what there is when the writers have gone. :raises TimeoutError: too late."""

@@ -3,18 +3,20 @@
 Law: a cable is a veth pair. Its end here is named after the port and the very process 1 that it leads
 to, so "a link of that name is here" means "plugged into that machine as it lives now", wherever the
 machine has moved its own end; the remains of a dead machine have other names and vanish by themselves.
-All of it is called under the site's lock.
+All but ``start`` is called under the site's lock.
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping
 
 from lbdrivers.errors import TemporaryError
 from lbdrivers.model.infra import Port
 from lbdrivers_amphora.site import links
 from lbdrivers_amphora.site.box import Box, Contents
+from lbdrivers_amphora.site.files import GLANCE
 from lbdrivers_amphora.site.place import Site
 
 
@@ -27,27 +29,29 @@ class Fabric:
 
     def ensure(self) -> int:
         """Make it run, with a bridge for every network. :returns: the number of its process 1."""
-        pid = self.box.pid()
-        if pid is None:
-            pid = self.boot(own_user_namespace=False)
+        pid = self.start()
         self._add_bridges(pid)
         return pid
 
-    def boot(self, *, own_user_namespace: bool) -> int:
-        """Start it, without bridges yet.
+    def start(self, *, own_user_namespace: bool = False) -> int:
+        """Make it run, without bridges yet. Called under the site's lock, or by one who has put a box
+        into the site: either keeps it from being released.
 
         :param own_user_namespace: True where the caller has no privileges: the user namespace that
             comes with it is then the site's (see ``unprivileged``).
         """
-        lock = self.box.try_hold()
-        if lock is None:
-            # Its maker holds the site's lock too, so what is left is one that is ending.
-            self.box.stop()
+        deadline = time.monotonic() + self._site.settings.boot_timeout
+        while (pid := self.box.pid()) is None:
             lock = self.box.try_hold()
-        if lock is None:
-            raise TemporaryError("the local networks are busy", f"{self.box.lock} is held", retry_after=0.1)
-        contents = Contents("fabric", own_user_namespace=own_user_namespace)
-        return self.box.boot(lock, contents, lambda _pid: None, self._site.settings.boot_timeout)
+            if lock is not None:
+                contents = Contents("fabric", own_user_namespace=own_user_namespace)
+                return self.box.boot(lock, contents, lambda _born: None, deadline - time.monotonic())
+            if time.monotonic() > deadline:  # somebody else is making it, or it is just ending
+                raise TemporaryError(
+                    "the local networks did not start", f"{self.box.lock} is held, but nothing answers"
+                )
+            time.sleep(GLANCE)
+        return pid
 
     def vantage(self) -> str | None:
         """Path of the network namespace from which machines are reached, or None when there is none."""

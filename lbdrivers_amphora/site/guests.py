@@ -68,7 +68,7 @@ class Guest:
             if time.monotonic() > deadline:
                 raise TemporaryError("a guest did not start", f"{self.box.lock} is held, but nothing answers")
             time.sleep(GLANCE)
-        self._furnish(pid, plugs)
+        self._furnish(lambda: pid, plugs)
         return self
 
     @property
@@ -137,7 +137,9 @@ class Guest:
             raise TemporaryError(f"guest {self.name} is not running")
         return pid
 
-    def _furnish(self, pid: int, plugs: Sequence[Plug]) -> None:
+    def _furnish(self, born: Callable[[], int], plugs: Sequence[Plug]) -> None:
+        Fabric(self._site).start()  # while the guest starts, too
+        pid = born()
         with self._site.locked():
             book = PortBook(self._site)
             ports = {}

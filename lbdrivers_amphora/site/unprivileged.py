@@ -35,14 +35,11 @@ def enter(state_path: Path, argv: list[str], *, site_path: Path | None = None) -
     state_path = state_path.absolute()
     site = Site(SiteSettings(path=site_path or state_path / "local", state_path=state_path))
     with site.locked():
-        fabric = Fabric(site)
-        pid = fabric.box.pid()
-        if pid is None:
-            try:
-                pid = fabric.boot(own_user_namespace=True)
-            except TemporaryError as error:
-                _explain(error)
-                raise
+        try:
+            pid = Fabric(site).start(own_user_namespace=True)
+        except TemporaryError as error:
+            _explain(error)
+            raise
         handle = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY)
     os.set_inheritable(handle, True)
     command = ["nsenter", f"--user=/proc/self/fd/{handle}", "--preserve-credentials", "--", *argv]
