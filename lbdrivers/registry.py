@@ -30,7 +30,7 @@ GROUPS: Mapping[str, str] = {
     "lbdrivers.amphora": "amphora driver",
 }
 PROVIDERS = "lbdrivers.providers"
-#: Callables ``f(state_path)`` that run before a command acts and before any thread exists.
+#: Callables ``f(state_path, command_line)`` that run before a command acts and before any thread exists.
 START = "lbdrivers.start"
 
 
@@ -99,15 +99,15 @@ def make_context(
     return context
 
 
-def run_start_hooks(state_path: Path) -> None:
-    """Call everything in the group ``lbdrivers.start``.
+def run_start_hooks(state_path: Path, command_line: list[str]) -> None:
+    """Call everything in the group ``lbdrivers.start``, by name.
 
-    A hook may replace the process (``exec``), for example to act without root in a user namespace.
-
-    :raises PermanentError: when one fails to import.
+    :param command_line: what would start this very command again: a hook may do so in another
+        environment (``exec``), for example in a user namespace for who is not root.
+    :raises PermanentError: when one fails to import. What it raises itself passes.
     """
     for point in _points(START):
-        _load_point(START, point.name)(state_path)
+        _load_point(START, point.name)(state_path, command_line)
 
 
 def _points(group: str) -> tuple[EntryPoint, ...]:

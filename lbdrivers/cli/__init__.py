@@ -33,9 +33,12 @@ COMMANDS: dict[str, tuple[str, tuple[str, str] | None]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. :returns: its exit status."""
     parsed = parse(arguments)
-    from lbdrivers.cli.run import run
+    try:
+        from lbdrivers.cli.run import run
 
-    return run(parsed)
+        return run(parsed)
+    except KeyboardInterrupt:  # while modules were imported: nothing was begun
+        return 130
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -45,7 +45,7 @@ class Session:
 
     def start(self) -> None:
         """Run what must run before the first thread, see ``registry.START``."""
-        registry.run_start_hooks(self.settings.state_path)
+        registry.run_start_hooks(self.settings.state_path, [sys.executable, *sys.orig_argv[1:]])
 
     def close(self) -> None:
         """Give back what was opened."""

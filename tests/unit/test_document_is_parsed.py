@@ -15,7 +15,7 @@ from lbdrivers.model.resources import LoadBalancer, PolicyAction
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SUBNET = "11111111-1111-4111-8111-111111111111"
 
-POOL = {
+POOL: dict[str, Any] = {
     "name": "web",
     "protocol": "HTTP",
     "lb_algorithm": "ROUND_ROBIN",
@@ -89,7 +89,7 @@ def test_ids_are_the_same_each_time_and_unique() -> None:
 
 
 def test_an_edit_keeps_the_ids_of_everything_else() -> None:
-    pool = {**POOL, "members": [{"address": "192.0.2.13", "protocol_port": 80}, *POOL["members"]]}  # type: ignore[misc] # a literal
+    pool = {**POOL, "members": [{"address": "192.0.2.13", "protocol_port": 80}, *POOL["members"]]}
     edited = tree(listeners=[{**body()["listeners"][0], "default_pool": pool, "connection_limit": 7}])
     assert set(ids(tree())) < set(ids(edited))
     assert len(ids(edited)) == len(ids(tree())) + 1
