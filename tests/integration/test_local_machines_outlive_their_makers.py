@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from local_site import SLEEPER, LocalSite, a_site, eventually
+from support.local_site import SLEEPER, LocalSite, a_site, eventually
 
 from lbdrivers.errors import PermanentError, TemporaryError
 from lbdrivers.model.infra import Machine, MachineRequest, MachineStatus
@@ -20,7 +20,7 @@ MAKER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from local_site import LocalSite
+from support.local_site import LocalSite
 site = LocalSite(Path(sys.argv[2]))
 print(site.compute.ensure(site.request(sys.argv[3])).address)
 """
@@ -33,7 +33,7 @@ def site() -> Iterator[LocalSite]:
 
 
 def make(site: LocalSite, name: str) -> subprocess.Popen[str]:
-    arguments = [sys.executable, "-c", MAKER, str(Path(__file__).parent), str(site.state), name]
+    arguments = [sys.executable, "-c", MAKER, str(Path(__file__).parents[1]), str(site.state), name]
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
 
 

@@ -47,9 +47,9 @@ def no_driver(group: str, name: str) -> Any:
 class LocalSite:
     """Drivers on one state folder."""
 
-    def __init__(self, state: Path, command: tuple[str, ...] = SLEEPER) -> None:
+    def __init__(self, state: Path, command: tuple[str, ...] = SLEEPER, configuration: tuple[Path, ...] = ()) -> None:
         self.state = state
-        self.context = DriverContext(settings.load(state_path=state), NoRecords(), no_driver)
+        self.context = DriverContext(settings.load(configuration, state_path=state), NoRecords(), no_driver)
         self.network = LocalNetwork(self.context)
         self.compute = LocalCompute(self.context, command)
         self.site = self.network.site
@@ -97,10 +97,10 @@ class LocalSite:
 
 
 @contextmanager
-def a_site(command: tuple[str, ...] = SLEEPER) -> Iterator[LocalSite]:
+def a_site(command: tuple[str, ...] = SLEEPER, configuration: tuple[Path, ...] = ()) -> Iterator[LocalSite]:
     """A site in a folder of its own; afterwards nothing of it is left, which is verified."""
     state = Path(tempfile.mkdtemp(prefix="lbdrivers-site-"))
-    site = LocalSite(state, command)
+    site = LocalSite(state, command, configuration)
     try:
         yield site
     finally:
