@@ -81,11 +81,39 @@ scalars = st.one_of(
     st.sampled_from(["HTTP", "TCP", "web", "", "192.0.2.1", SUBNET, "REDIRECT_TO_POOL", "ROUND_ROBIN"]),
     st.text(max_size=5),
 )
-KEYS = (
-    "loadbalancer id name project_id tenant_id vip_subnet_id listeners pools protocol protocol_port default_pool members "
-    "default_pool_id healthmonitor l7policies rules redirect_pool redirect_url action position insert_headers type "
-    "address weight admin_state_up session_persistence additional_vips tags lb_algorithm nonsense created_at"
-).split()
+KEYS = [
+    "loadbalancer",
+    "id",
+    "name",
+    "project_id",
+    "tenant_id",
+    "vip_subnet_id",
+    "listeners",
+    "pools",
+    "protocol",
+    "protocol_port",
+    "default_pool",
+    "members",
+    "default_pool_id",
+    "healthmonitor",
+    "l7policies",
+    "rules",
+    "redirect_pool",
+    "redirect_url",
+    "action",
+    "position",
+    "insert_headers",
+    "type",
+    "address",
+    "weight",
+    "admin_state_up",
+    "session_persistence",
+    "additional_vips",
+    "tags",
+    "lb_algorithm",
+    "nonsense",
+    "created_at",
+]
 documents = st.recursive(
     scalars,
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)),
