@@ -34,7 +34,7 @@ $(VENV)/.installed: setup.cfg pyproject.toml
 setup: packages $(VENV)/.installed
 
 demo: setup
-	@$(BIN)/python examples/demo.py
+	@$(BIN)/python -m examples.demo
 
 test: setup
 	@$(BIN)/ruff check .

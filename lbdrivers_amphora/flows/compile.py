@@ -7,15 +7,16 @@ their ``undo``; one that fails for now leaves everything where it is, and the ne
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from taskflow import engines, task
+from taskflow.exceptions import WrappedFailure
 from taskflow.patterns import linear_flow, unordered_flow
 from taskflow.types.failure import Failure
 
 from lbdrivers.drivers.context import Progress
-from lbdrivers.errors import PermanentError
+from lbdrivers.errors import DriverError, PermanentError
 from lbdrivers_amphora.flows.recipe import Recipe, Stage, Step, Subject
 from lbdrivers_amphora.flows.work import Work
 
@@ -57,7 +58,24 @@ def run(name: str, recipe: Recipe, work: Work) -> None:
             flow.add(_stage(f"{number} {stage.subject}", stage, subjects, work))
     if not len(flow):
         return
-    _execute(lambda: engines.load(flow, engine="parallel", executor="threaded", max_workers=work.settings.workers))
+    engine = engines.load(flow, engine="parallel", executor="threaded", max_workers=work.settings.workers)
+    try:
+        engine.run()
+    except WrappedFailure as wrapped:
+        raise _gravest(wrapped) from wrapped
+
+
+def _gravest(wrapped: WrappedFailure) -> BaseException:
+    """Several amphorae failed at once: what is no DriverError is a defect and decides, then what is
+    final; the others become notes."""
+    causes = [failure.exception for failure in wrapped if failure.exception is not None]
+    if not causes:
+        return RuntimeError(str(wrapped))
+    causes.sort(key=lambda cause: (isinstance(cause, DriverError), not isinstance(cause, PermanentError)))
+    for other in causes[1:]:
+        causes[0].add_note(f"also: {other}")
+    gravest: BaseException = causes[0]
+    return gravest
 
 
 def _stage(name: str, stage: Stage, subjects: Iterable[str], work: Work) -> Any:
@@ -69,19 +87,3 @@ def _stage(name: str, stage: Stage, subjects: Iterable[str], work: Work) -> Any:
     if stage.subject is Subject.LOAD_BALANCER:
         return lines[0]
     return unordered_flow.Flow(name).add(*lines)
-
-
-def _execute(load: Callable[[], Any]) -> None:
-    engine = load()
-    try:
-        engine.run()
-    except Exception as error:
-        # Several amphorae may fail at once: taskflow wraps those; the first that is final decides.
-        failures = [failure.exception for failure in getattr(error, "_failures", ())]
-        causes = [cause for cause in failures if isinstance(cause, BaseException)]
-        if not causes:
-            raise
-        causes.sort(key=lambda cause: not isinstance(cause, PermanentError))
-        for other in causes[1:]:
-            causes[0].add_note(f"also: {other}")
-        raise causes[0] from error

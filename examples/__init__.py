@@ -1,0 +1,1 @@
+"""Things to try: documents, and the demonstration."""
