@@ -30,7 +30,7 @@ class _StepTask(task.Task):  # type: ignore[misc]  # taskflow ships no type info
 
     def execute(self, *_arguments: Any, **_keywords: Any) -> None:
         report = self._work.context.report
-        label = f"amphora {self._subject}" if self._subject else f"load balancer {self._work.label}"
+        label = self._work.label(self._subject)
         report(Progress(self._step.name, label, "started"))
         started = time.perf_counter()
         state = "failed"

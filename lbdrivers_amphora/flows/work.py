@@ -59,10 +59,12 @@ class Work:
     def __post_init__(self) -> None:
         self._amphorae = {a.id: a for a in (*self.built, *self.kept, *self.removed)}
 
-    @property
-    def label(self) -> str:
-        """How people call the load balancer."""
-        return self.balancer.name or self.balancer.id
+    def label(self, subject: str) -> str:
+        """How people call a subject: an amphora by its role and the beginning of its id."""
+        if not subject:
+            return f"load balancer {self.balancer.name or self.balancer.id}"
+        amphora = self.amphora(subject)
+        return f"amphora {amphora.id[:8]} {amphora.role}"
 
     @property
     def desired(self) -> LoadBalancer:
