@@ -212,7 +212,7 @@ def _check(options: _Options) -> Check:
         fall=_number(options.required("fall")),
         rise=_number(options.required("rise")),
         options=further,
-        address=options.value("addr"),
+        address=_bare(options.value("addr")),
         port=options.number("port"),
     )
 
@@ -221,6 +221,13 @@ def _number(text: str) -> int:
     if not _NUMBER.fullmatch(text):
         raise ValueError(f"{text} is not a number as we write it")
     return int(text)
+
+
+def _bare(address: Word | None) -> Word | None:
+    """Without the brackets of IPv6."""
+    if address is None or not address.startswith("["):
+        return address
+    return Word(address.removeprefix("[").removesuffix("]"))
 
 
 def _endpoint(text: str) -> tuple[Word, int]:

@@ -10,9 +10,14 @@ from functools import lru_cache
 from lbdrivers_amphora.haproxy.ir import Check, Server
 
 
+def bracketed(address: str) -> str:
+    """IPv6 in brackets: HAProxy takes what follows the last colon for a port, where it allows one or not."""
+    return f"[{address}]" if ":" in address else address
+
+
 def endpoint(address: str, port: int) -> str:
-    """``address:port``; IPv6 in brackets, as a colon more or less must not change the port."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    """``address:port``."""
+    return f"{bracketed(address)}:{port}"
 
 
 @lru_cache(maxsize=1024)
@@ -20,7 +25,7 @@ def check_words(check: Check) -> tuple[str, ...]:
     """``check ...`` with everything that belongs to it. Cached: the members of a pool share one."""
     words = ["check", *check.options, "inter", f"{check.interval}s", "fall", str(check.fall), "rise", str(check.rise)]
     if check.address is not None:
-        words += ["addr", check.address]
+        words += ["addr", bracketed(check.address)]
     if check.port is not None:
         words += ["port", str(check.port)]
     return tuple(words)

@@ -151,7 +151,7 @@ def _servers(before: Backend, backend: Backend, lingering: frozenset[tuple[str, 
         if name not in old:
             commands += _added(backend, server, lingering)
         elif old[name] != server:
-            commands += _changed(f"{backend.name}/{name}", old[name], server)
+            commands += _changed(backend, old[name], server)
     removed = tuple(name for name in old if name not in new)
     for name in removed:
         commands += _removed(f"{backend.name}/{name}")
@@ -164,9 +164,8 @@ def _added(backend: Backend, server: Server, lingering: frozenset[tuple[str, str
         raise _NotAtRuntime(f"the server {name} comes back while connections of before still use it")
     if server.cookie is not None:
         raise _NotAtRuntime(f"the server {name} has a cookie, which cannot be given at run time")
-    if server.check is not None and (Word("option"), Word("external-check")) in backend.lines:
-        # HAProxy 2.6.12 takes the commands and its worker crashes at the first check.
-        raise _NotAtRuntime(f"the server {name} is checked by a program, which cannot be started at run time")
+    if server.check is not None and _programs(backend):
+        raise _NotAtRuntime(f"the server {name} is checked by a program, which cannot be set up at run time")
     # In maintenance after "add server"; ``disabled`` says the same in a file.
     options = option_words(replace(server, disabled=False))
     where = endpoint(server.address, server.port)
@@ -178,11 +177,18 @@ def _added(backend: Backend, server: Server, lingering: frozenset[tuple[str, str
     return _Commands(gains=tuple(commands))
 
 
+def _programs(backend: Backend) -> bool:
+    """Whether servers are checked by a program. HAProxy prepares its arguments when it reads the file,
+    and only then: version 2.6.12 takes commands about such checks, and its worker crashes at the next check."""
+    return (Word("option"), Word("external-check")) in backend.lines
+
+
 def _removed(name: str) -> _Commands:
     return _Commands(removals=(_command("set server", name, "state maint"), _command("del server", name)))
 
 
-def _changed(name: str, old: Server, new: Server) -> _Commands:
+def _changed(backend: Backend, old: Server, new: Server) -> _Commands:
+    name = f"{backend.name}/{new.name}"
     _only_what_runtime_can(name, old, new)
     gains: list[str] = []
     changes: list[str] = []
@@ -190,6 +196,8 @@ def _changed(name: str, old: Server, new: Server) -> _Commands:
     if (old.address, old.port) != (new.address, new.port):
         changes.append(_command("set server", name, "addr", new.address, "port", new.port))
     if new.check is not None and (old.address, old.port, old.check) != (new.address, new.port, new.check):
+        if _programs(backend):
+            raise _NotAtRuntime(f"the program that checks the server {name} was told another address")
         # Said outright even where it follows from the address: a former change may have pinned it.
         address, port = new.check.address or new.address, new.check.port or new.port
         changes.append(_command("set server", name, "check-addr", address, "port", port))

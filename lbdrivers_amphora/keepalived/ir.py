@@ -31,10 +31,10 @@ class Rule:
 
 @dataclass(frozen=True)
 class TrackScript:
-    """How keepalived asks whether HAProxy works: every ``interval`` seconds."""
+    """How keepalived asks whether HAProxy works: every ``interval`` seconds, whole ones only."""
 
     path: str
-    interval: str
+    interval: int
     fall: int
     rise: int
 

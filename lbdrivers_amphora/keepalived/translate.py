@@ -46,7 +46,7 @@ def translate(bundle: Bundle, facts: Facts, interface: str) -> Configuration:
         rules=tuple(Rule(str(ipaddress.ip_network(vip.address))) for vip in bundle.vips),
         script=TrackScript(
             f"{facts.base_path}/vrrp/check_script.sh",
-            _number(timers.check_interval),
+            max(1, math.ceil(timers.check_interval)),
             timers.check_fall,
             timers.check_rise,
         ),

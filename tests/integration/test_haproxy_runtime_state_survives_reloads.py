@@ -18,9 +18,9 @@ _VIP, _LIVE, _DEAD = loopback(0), loopback(1), loopback(2)
 _PORT, _MEMBER_PORT = free_port(_VIP), free_port(_LIVE)
 
 
-def _configuration(haproxy: Haproxy, *members: Member, timeout: int = 50000) -> Configuration:
-    """One that needs a reload whenever ``timeout`` changes; a server needs two seconds to change its state."""
-    target = pool("p", members=members, healthmonitor=monitor("HTTP", max_retries=2, max_retries_down=2))
+def _configuration(haproxy: Haproxy, *members: Member, timeout: int = 50000, rise: int = 2) -> Configuration:
+    """One that needs a reload whenever ``timeout`` changes."""
+    target = pool("p", members=members, healthmonitor=monitor("HTTP", max_retries=rise, max_retries_down=2))
     entry = listener("l", _PORT, default_pool_id=target.id, timeout_client_data=timeout)
     return translate(bundle(tree((entry,), (target,)), vips=(Vip(_VIP, "127.0.0.0/8"),)), facts(str(haproxy.base)))
 
@@ -62,13 +62,14 @@ def test_a_member_in_maintenance_stays_there() -> None:
 
 @pytest.mark.parametrize("carried", [True, False], ids=["carried", "forgotten"])
 def test_a_member_that_is_down_stays_down(carried: bool) -> None:
+    """Until it has passed ten checks, a second apart; a process that knows nothing of it trusts it at once."""
     with Haproxy() as haproxy:
-        haproxy.start(_configuration(haproxy, member("m", _DEAD, _MEMBER_PORT)))
+        haproxy.start(_configuration(haproxy, member("m", _DEAD, _MEMBER_PORT), rise=10))
         assert eventually(lambda: _server(haproxy).status, lambda status: status == "DOWN") == "DOWN"
-        wanted = _configuration(haproxy, member("m", _DEAD, _MEMBER_PORT), timeout=40000)
-        haproxy.reload(wanted, _carried(haproxy, wanted) if carried else "1\n")
-        status = _server(haproxy).status
-        assert status.startswith("DOWN" if carried else "UP")
+        with web_servers([_DEAD], _MEMBER_PORT):
+            wanted = _configuration(haproxy, member("m", _DEAD, _MEMBER_PORT), rise=10, timeout=40000)
+            haproxy.reload(wanted, _carried(haproxy, wanted) if carried else "1\n")
+            assert _server(haproxy).status.startswith("DOWN" if carried else "UP")
 
 
 def test_a_member_that_moved_starts_afresh() -> None:
@@ -102,9 +103,7 @@ def test_the_file_decides_weight_and_check_address() -> None:
 def test_a_member_keeps_its_health_when_others_come_before_it() -> None:
     """HAProxy numbers servers by their place; names have to decide whose health it is."""
     with web_servers([_LIVE], _MEMBER_PORT), Haproxy() as haproxy:
-        haproxy.start(
-            _configuration(haproxy, member("dead", _DEAD, _MEMBER_PORT), member("live", _LIVE, _MEMBER_PORT))
-        )
+        haproxy.start(_configuration(haproxy, member("dead", _DEAD, _MEMBER_PORT), member("live", _LIVE, _MEMBER_PORT)))
         assert eventually(lambda: _server(haproxy).status, lambda status: status == "DOWN") == "DOWN"
         wanted = _configuration(
             haproxy, member("live", _LIVE, _MEMBER_PORT), member("dead", _DEAD, _MEMBER_PORT), timeout=40000

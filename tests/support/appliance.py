@@ -135,6 +135,11 @@ class Appliance:
         """Call it in the box's main namespace."""
         return in_namespace(self.vantage, function)
 
+    @property
+    def traffic(self) -> str:
+        """Path of the namespace of traffic, as seen from here."""
+        return f"/proc/{self.pid}/root/run/netns/amphora-haproxy"
+
     def run(self, *command: str) -> str:
         """A program in all of the box's namespaces."""
         done = subprocess.run(
