@@ -1,4 +1,4 @@
-"""Hypothesis strategies: values, trees, edits and histories of edits, limited to a set of features.
+"""Hypothesis strategies: values and trees, limited to a set of features.
 
 Law: everything drawn is valid by the model, and ``required(tree) <= features``. Text fields draw
 hostile characters (quotes, ``#``, ``%[env(HOME)]``) as readily as plain ones.
@@ -7,9 +7,7 @@ hostile characters (quotes, ``#``, ``%[env(HOME)]``) as readily as plain ones.
 from __future__ import annotations
 
 import ipaddress
-import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
@@ -40,36 +38,11 @@ from lbdrivers.model.resources import (
     SessionPersistence,
     TlsVersion,
 )
+from lbdrivers.testing.examples import feature_of
+from lbdrivers.testing.surroundings import ANYWHERE, Surroundings, identity
 
 #: What a renderer must carry literally: each has meant something to HAProxy, a shell or keepalived.
 HOSTILE = ("%[env(HOME)]", "#", '"', "'", "\\", " ", "${HOME}", "$(id)", "%", "{", "}", ";", "\u0663", "\u00e9", "]")
-
-
-def feature_of(prefix: str, word: str) -> Feature:
-    """The feature that stands for a word of the model, such as ``monitor`` and ``TLS-HELLO``."""
-    return Feature(f"{prefix}-{word.lower().replace('_', '-')}")
-
-
-def identity(number: int) -> str:
-    """A UUID out of a number."""
-    return str(uuid.UUID(int=number))
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What a tree refers to and must find in the backend under test.
-
-    :param identities: ids to choose from; few of them make two trees collide, None draws fresh ones.
-    :param references: secret references that the backend can resolve.
-    """
-
-    identities: tuple[str, ...] | None = None
-    vip_subnet_id: str = identity(1)
-    additional_subnet_id: str = identity(2)
-    member_subnet_ids: tuple[str, ...] = (identity(3),)
-    references: tuple[str, ...] = ("memory:www.example.com",)
-    member_addresses: tuple[str, ...] = ("192.0.2.10", "192.0.2.11", "198.51.100.7", "2001:db8::7")
-    ports: tuple[int, ...] = (80, 81, 443, 8080)
 
 
 def texts(max_size: int = 12) -> SearchStrategy[str]:
@@ -122,7 +95,7 @@ def expected_codes() -> SearchStrategy[str]:
     return st.one_of(st.lists(code, min_size=1, max_size=4).map(lambda codes: ",".join(map(str, codes))), ranges)
 
 
-class _Drawing:
+class Drawing:
     """What is shared while one tree is drawn."""
 
     def __init__(self, draw: DrawFn, features: frozenset[Feature], around: Surroundings, taken: Sequence[str]) -> None:
@@ -241,7 +214,8 @@ class _Drawing:
         return any(protocol in COMPATIBLE_POOLS[listener] for listener in self._listener_protocols())
 
     def _listener_protocols(self) -> list[ListenerProtocol]:
-        return [kind for kind in ListenerProtocol if feature_of("listener", kind) in self.features]
+        found = [kind for kind in ListenerProtocol if feature_of("listener", kind) in self.features]
+        return [kind for kind in found if self.around.references or kind is not ListenerProtocol.TERMINATED_HTTPS]
 
     def listener(self, pools: Sequence[Pool], taken: set[tuple[str, int]]) -> Listener | None:
         protocols = self._listener_protocols()
@@ -306,7 +280,7 @@ class _Drawing:
         taken: set[tuple[str, int]] = set()
         fields = self.common(tree_id) | {"vip_subnet_id": self.around.vip_subnet_id, "pools": pools}
         fields["description"] = self.draw(texts(4))
-        if self.has(Feature.VIP_ADDITIONAL):
+        if self.around.additional_subnet_id is not None and self.has(Feature.VIP_ADDITIONAL):
             fields["additional_vips"] = ({"subnet_id": self.around.additional_subnet_id},)
         return LoadBalancer(**fields, listeners=self.several(lambda: self.listener(pools, taken), 3))
 
@@ -315,112 +289,9 @@ class _Drawing:
 def trees(
     draw: DrawFn,
     features: frozenset[Feature] = ALL,
-    around: Surroundings = Surroundings(),
+    around: Surroundings = ANYWHERE,
     tree_id: str | None = None,
 ) -> LoadBalancer:
     """Valid trees that need no feature outside ``features``."""
     chosen = tree_id or identity(draw(st.integers(2**16, 2**31)))
-    return _Drawing(draw, features, around, (chosen,)).tree(chosen)
-
-
-def rebuilt(resource: Any, **fields: Any) -> Any:
-    """The resource with other field values, validated again.
-
-    :raises ValueError: when these values do not go together.
-    """
-    return type(resource).model_validate({**resource.__dict__, **fields})
-
-
-def _swapped(items: tuple[Any, ...], fields: Sequence[str]) -> tuple[Any, ...]:
-    """The first two items with each other's values of the fields."""
-    first, second, *rest = items
-    changed = (
-        rebuilt(first, **{name: getattr(second, name) for name in fields}),
-        rebuilt(second, **{name: getattr(first, name) for name in fields}),
-    )
-    return (*changed, *rest)
-
-
-def _edited_member(draw: DrawFn, drawing: _Drawing, members: tuple[Member, ...]) -> tuple[Member, ...]:
-    """Members with one of them added, removed, changed, or all in another order."""
-    taken = {(member.address, member.protocol_port) for member in members}
-    way = draw(st.sampled_from(("add", "remove", "change", "shuffle", "swap")))
-    if way == "add" or not members:
-        added = drawing.member(taken)
-        return (*members, added) if added is not None else members
-    if way == "shuffle":
-        return tuple(draw(st.permutations(members)))
-    if way == "swap" and len(members) > 1:
-        return _swapped(members, ("address", "protocol_port"))
-    place = draw(st.integers(0, len(members) - 1))
-    if way == "remove":
-        return members[:place] + members[place + 1 :]
-    return (*members[:place], rebuilt(members[place], name=draw(texts(3))), *members[place + 1 :])
-
-
-def _edited_pool(draw: DrawFn, drawing: _Drawing, pool: Pool) -> Pool:
-    part = draw(st.sampled_from(("members", "members", "healthmonitor", "session_persistence", "name")))
-    values: dict[str, Callable[[], Any]] = {
-        "members": lambda: _edited_member(draw, drawing, pool.members),
-        "healthmonitor": lambda: drawing.monitor(pool.protocol),
-        "session_persistence": lambda: drawing.persistence(pool.protocol),
-        "name": lambda: draw(texts(3)),
-    }
-    edited: Pool = rebuilt(pool, **{part: values[part]()})
-    return edited
-
-
-def _edited_listeners(draw: DrawFn, drawing: _Drawing, tree: LoadBalancer) -> tuple[Listener, ...]:
-    listeners = tree.listeners
-    way = draw(st.sampled_from(("add", "remove", "redirect", "shuffle", "swap")))
-    if way == "add" or not listeners:
-        added = drawing.listener(tree.pools, {(one.protocol.transport, one.protocol_port) for one in listeners})
-        return (*listeners, added) if added is not None else listeners
-    if way == "shuffle":
-        return tuple(draw(st.permutations(listeners)))
-    if way == "swap" and len({one.protocol.transport for one in listeners[:2]}) == 1 and len(listeners) > 1:
-        return _swapped(listeners, ("protocol_port",))
-    if way == "redirect":
-        first = listeners[0]
-        fitting = [pool.id for pool in tree.pools if pool.protocol in COMPATIBLE_POOLS[first.protocol]]
-        return (rebuilt(first, default_pool_id=draw(st.sampled_from((None, *fitting)))), *listeners[1:])
-    return listeners[1:]
-
-
-@st.composite
-def edits(
-    draw: DrawFn,
-    tree: LoadBalancer,
-    features: frozenset[Feature] = ALL,
-    around: Surroundings = Surroundings(),
-) -> LoadBalancer:
-    """Trees one edit away from ``tree``: a part added, removed, changed, swapped, or all anew."""
-    drawing = _Drawing(draw, features, around, tuple(one.id for _, one in tree.walk()))
-    way = draw(st.sampled_from(("pool", "pool", "pool", "listeners", "listeners", "add pool", "name", "anew")))
-    if way == "anew":
-        return _Drawing(draw, features, around, (tree.id,)).tree(tree.id)
-    fields: dict[str, Any] = {"name": draw(texts(4))}
-    if way == "pool" and tree.pools:
-        place = draw(st.integers(0, len(tree.pools) - 1))
-        edited = _edited_pool(draw, drawing, tree.pools[place])
-        fields = {"pools": (*tree.pools[:place], edited, *tree.pools[place + 1 :])}
-    elif way == "listeners":
-        fields = {"listeners": _edited_listeners(draw, drawing, tree)}
-    elif way == "add pool" and (added := drawing.pool()) is not None:
-        fields = {"pools": (*tree.pools, added)}
-    result: LoadBalancer = rebuilt(tree, **fields)
-    return result
-
-
-@st.composite
-def histories(
-    draw: DrawFn,
-    features: frozenset[Feature] = ALL,
-    around: Surroundings = Surroundings(),
-    longest: int = 5,
-) -> tuple[LoadBalancer, ...]:
-    """Trees of one load balancer as its owner changes it, each an edit away from the one before."""
-    found = [draw(trees(features, around))]
-    for _ in range(draw(st.integers(1, longest))):
-        found.append(draw(edits(found[-1], features, around)))
-    return tuple(found)
+    return Drawing(draw, features, around, (chosen,)).tree(chosen)

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from lbdrivers.features import ALL, required
 from lbdrivers.model.changes import Created, Deleted, Kind, Updated, apply_changes, diff
 from lbdrivers.model.resources import LoadBalancer
-from lbdrivers.testing.strategies import Surroundings, edits, histories, identity, trees
+from lbdrivers.testing.edits import edits, histories
+from lbdrivers.testing.strategies import trees
+from lbdrivers.testing.surroundings import Surroundings, identity
 
 TREE_ID = identity(9)
 #: Few ids, so that one tree's pool is the other one's member.

@@ -24,7 +24,8 @@ from lbdrivers.reconcile.statuses import object_statuses
 from lbdrivers.settings import Settings
 from lbdrivers.store.entry import Entry
 from lbdrivers.store.store import Store
-from lbdrivers.testing.strategies import identity, rebuilt
+from lbdrivers.testing.examples import rebuilt
+from lbdrivers.testing.surroundings import identity
 
 TREE = LoadBalancer.model_validate(
     {

@@ -23,7 +23,7 @@ from lbdrivers.reconcile.holder import is_dead, own_holder
 from lbdrivers.reconcile.outcome import Done, Retry
 from lbdrivers.settings import Settings
 from lbdrivers.store.store import Store
-from lbdrivers.testing.strategies import identity
+from lbdrivers.testing.surroundings import identity
 
 #: So long that a test which waited for expiry would run into its time limit.
 LEASE = 10_000.0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.store.store import Store
-from lbdrivers.testing.strategies import identity
+from lbdrivers.testing.surroundings import identity
 
 LEASES = """
 import sys

@@ -14,7 +14,8 @@ from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.status import ProvisioningStatus
 from lbdrivers.store.entry import Cause
 from lbdrivers.store.store import Store
-from lbdrivers.testing.strategies import identity, rebuilt
+from lbdrivers.testing.examples import rebuilt
+from lbdrivers.testing.surroundings import identity
 
 WORKER = "worker"
 

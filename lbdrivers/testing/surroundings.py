@@ -1,0 +1,46 @@
+"""What trees of the kit refer to and must find in the backend under test.
+
+Law: plain values; whoever tests a backend fills them in, no check assumes any of them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+
+def identity(number: int) -> str:
+    """A UUID out of a number."""
+    return str(uuid.UUID(int=number))
+
+
+def new_id() -> str:
+    """A UUID that nobody has."""
+    return str(uuid.uuid4())
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Ids, addresses and references to use in trees.
+
+    :param identities: ids to choose from; few of them make two trees collide, None draws fresh ones.
+    :param additional_subnet_id: another subnet of the VIP's network, or None.
+    :param references: secret references that the backend can resolve.
+    :param flavor_id: and the three after it: one that the backend knows, or None.
+    """
+
+    identities: tuple[str, ...] | None = None
+    vip_subnet_id: str = identity(1)
+    additional_subnet_id: str | None = identity(2)
+    member_subnet_ids: tuple[str, ...] = (identity(3),)
+    references: tuple[str, ...] = ("memory:www.example.com",)
+    member_addresses: tuple[str, ...] = ("192.0.2.10", "192.0.2.11", "198.51.100.7", "2001:db8::7")
+    ports: tuple[int, ...] = (80, 81, 443, 8080)
+    flavor_id: str | None = None
+    availability_zone: str | None = None
+    qos_policy_id: str | None = None
+    security_group_id: str | None = None
+
+
+#: For a backend that takes any id, such as the memory cloud.
+ANYWHERE = Surroundings()

@@ -1,0 +1,33 @@
+"""Every feature that a tree can show has an example that needs it."""
+
+from __future__ import annotations
+
+import pytest
+
+from lbdrivers.features import ALL, Feature, required
+from lbdrivers.testing.examples import example, small_tree
+from lbdrivers.testing.surroundings import Surroundings, identity
+
+AROUND = Surroundings(
+    flavor_id=identity(5), availability_zone="zone", qos_policy_id=identity(6), security_group_id=identity(7)
+)
+SHOWN_BY_BEHAVIOUR = {Feature.STATISTICS, Feature.FAILOVER}
+
+
+@pytest.mark.parametrize("feature", sorted(ALL - SHOWN_BY_BEHAVIOUR))
+def test_the_example_needs_the_feature(feature: Feature) -> None:
+    tree = example(feature, ALL, AROUND)
+    assert tree is not None
+    assert feature in required(tree)
+    basic = required(small_tree(ALL, AROUND))
+    assert len(required(tree) - basic - {feature}) <= 1, "beside the feature at most a listener for it"
+
+
+@pytest.mark.parametrize("feature", sorted(SHOWN_BY_BEHAVIOUR | {Feature.FLAVOR, Feature.VIP_QOS}))
+def test_what_a_tree_cannot_show_here_has_no_example(feature: Feature) -> None:
+    assert example(feature, ALL, Surroundings()) is None
+
+
+def test_the_small_tree_takes_what_there_is() -> None:
+    narrow = frozenset({Feature.LISTENER_UDP, Feature.ALGORITHM_SOURCE_IP_PORT})
+    assert required(small_tree(narrow, AROUND)) == narrow
