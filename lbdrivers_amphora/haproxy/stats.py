@@ -74,6 +74,8 @@ def parse_statistics(text: str) -> ProcessStatistics:
     servers: dict[str, dict[str, ServerStatistics]] = {}
     for row in rows:
         name, entry = row["pxname"], row["svname"]
+        if None in row.values():
+            raise ValueError(f"HAProxy's statistics of {name} are cut off: {len(columns)} columns are expected")
         if "prometheus" in name:
             continue
         if entry == "FRONTEND":

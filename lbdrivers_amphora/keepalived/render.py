@@ -28,7 +28,11 @@ def _word(value: str | int) -> str:
 
 
 def _secret(value: Secret) -> str:
-    return quote.quote(value.reveal().decode("ascii"))
+    try:
+        return quote.quote(value.reveal().decode("ascii"))
+    except ValueError:
+        # The cause would show the secret.
+        raise ValueError("the VRRP password has characters that keepalived would not read literally") from None
 
 
 @functools.cache

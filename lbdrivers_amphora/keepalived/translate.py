@@ -15,7 +15,7 @@ from lbdrivers_amphora.keepalived.ir import Configuration, Route, Rule, TrackScr
 
 #: Routing table of the VIPs, on the appliance (Octavia's constant; the agent's interface files use it too).
 TABLE = 1
-# Characters of a VRRP version 2 password that keepalived looks at.
+# Characters of a VRRP version 2 password (RFC 2338, section 5.3.10).
 _PASSWORD_LENGTH = 8
 
 
@@ -23,12 +23,17 @@ def translate(bundle: Bundle, facts: Facts, interface: str) -> Configuration:
     """What keepalived on this appliance has to do.
 
     :param interface: name of the interface that carries the VIPs on this appliance.
-    :raises ValueError: when version 2 has no usable password.
+    :raises ValueError: when the password of version 2 is longer than VRRP carries.
     """
     own, timers = bundle.own, bundle.timers
     # Version 2 knows neither IPv6 nor intervals below a second (RFC 3768, section 5.3.7).
     version = 3 if _family(own.vrrp_address) == 6 else timers.version
     interval = timers.advertisement_interval if version == 3 else max(1, math.ceil(timers.advertisement_interval))
+    password = bundle.vrrp_password if version == 2 else None
+    if password is not None and len(password.reveal()) > _PASSWORD_LENGTH:
+        raise ValueError(
+            f"the VRRP password has more than {_PASSWORD_LENGTH} characters, and the rest would be cut off"
+        )
     return Configuration(
         load_balancer_id=bundle.load_balancer.id,
         name=bundle.load_balancer.id.replace("-", ""),
@@ -50,7 +55,7 @@ def translate(bundle: Bundle, facts: Facts, interface: str) -> Configuration:
             timers.check_fall,
             timers.check_rise,
         ),
-        password=bundle.vrrp_password if version == 2 else None,
+        password=password,
     )
 
 
