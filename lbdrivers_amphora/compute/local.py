@@ -106,10 +106,10 @@ class LocalCompute:
         if not self.site.path.is_dir():
             return
         box.stop()
-        with self.site.locked():
+        with self.site.locked() as lock:
             book, fabric = PortBook(self.site), Fabric(self.site)
             for port in book.of(name):
-                fabric.unplug(port)
+                fabric.unplug(lock, port)
                 book.plugged(port, None)
             box.delete()
         self.site.release_if_unused()
@@ -121,7 +121,7 @@ class LocalCompute:
         :raises TemporaryError: when the machine is not running.
         """
         box = self.site.machine(name)
-        with self.site.locked():
+        with self.site.locked() as lock:
             found = self._free_port(name, port)
             if not box.folder.is_dir():
                 raise PermanentError(f"there is no machine {name}")
@@ -129,17 +129,17 @@ class LocalCompute:
             if pid is None:
                 raise TemporaryError(f"machine {name} is not running")
             PortBook(self.site).plugged(found, name)
-            Fabric(self.site).plug(box, pid, {inner_name(found): found})
+            Fabric(self.site).plug(lock, box, pid, {inner_name(found): found})
 
     def detach(self, name: str, port: str) -> None:
         """Unplug the port from the machine; not plugged, or no such machine, is success."""
         book = PortBook(self.site)
         if not self.site.path.is_dir():
             return
-        with self.site.locked():
+        with self.site.locked() as lock:
             found = book.get(port)
             if found is not None and found.machine == name:
-                Fabric(self.site).unplug(found)
+                Fabric(self.site).unplug(lock, found)
                 book.plugged(found, None)
 
     def known(self) -> frozenset[str]:
@@ -164,14 +164,14 @@ class LocalCompute:
         """Lay the machine's cables: first those of the request, then those that it had before."""
         Fabric(self.site).start()  # while the machine starts, too
         pid = born()
-        with self.site.locked():
+        with self.site.locked() as lock:
             book = PortBook(self.site)
             boot = {f"eth{i}": self._free_port(request.name, name) for i, name in enumerate(request.ports)}
             names = {port.name for port in boot.values()}
             others = {inner_name(port): port for port in book.of(request.name) if port.name not in names}
             for port in boot.values():
                 book.plugged(port, request.name)
-            Fabric(self.site).plug(box, pid, boot | others, configure=frozenset(boot))
+            Fabric(self.site).plug(lock, box, pid, boot | others, configure=frozenset(boot))
 
     def _free_port(self, machine: str, key: str) -> Port:
         """The port, if this machine may have it. :raises PermanentError: when not."""

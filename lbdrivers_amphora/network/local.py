@@ -44,8 +44,8 @@ class LocalNetwork:
 
     def vantage(self) -> str:
         """Path of the network namespace in which the controller's addresses are; made if need be."""
-        with self.site.locked():
-            return f"/proc/{Fabric(self.site).ensure()}/ns/net"
+        with self.site.locked() as lock:
+            return f"/proc/{Fabric(self.site).ensure(lock)}/ns/net"
 
     def subnet(self, subnet_id: str) -> Subnet:
         """The subnet. :raises PermanentError: naming those that there are."""
@@ -71,8 +71,8 @@ class LocalNetwork:
         """Unplug and remove the port; absent is success."""
         port = self._book.get(name)
         if port is not None:
-            with self.site.locked():
-                Fabric(self.site).unplug(port)
+            with self.site.locked() as lock:
+                Fabric(self.site).unplug(lock, port)
                 self._book.remove(port.name)
         self.site.release_if_unused()
 

@@ -17,7 +17,6 @@ import hashlib
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import struct
@@ -42,7 +41,8 @@ Furnish = Callable[[Callable[[], int]], None]
 
 
 class BoxState(enum.StrEnum):
-    """How a box stands. STOPPED: its folder is there, nothing of it lives."""
+    """How a box stands. STOPPED: its folder is there, nothing of it lives. MAKING: something of it
+    lives that is not, or not any more, the whole."""
 
     ABSENT = "ABSENT"
     STOPPED = "STOPPED"
@@ -210,7 +210,12 @@ class Box:
                 raise TemporaryError("a machine cannot be removed", f"{self.lock} does not become free")
             time.sleep(GLANCE)
         try:
-            shutil.rmtree(self.folder)
+            for path in self.folder.iterdir():
+                if path != self.lock:
+                    path.unlink()
+            self.lock.unlink()  # last: whoever makes the box anew from here on has the folder for himself
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
         finally:
             os.close(lock)
 

@@ -3,7 +3,8 @@
 Law: a cable is a veth pair. Its end here is named after the port and the very process 1 that it leads
 to, so "a link of that name is here" means "plugged into that machine as it lives now", wherever the
 machine has moved its own end; the remains of a dead machine have other names and vanish by themselves.
-All but ``start`` is called under the site's lock.
+What changes cables takes the site's lock as an argument and shares it with the programs that it
+starts, so nobody sees their work half done even if the caller is killed.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ class Fabric:
         self._site = site
         self.box = site.fabric
 
-    def ensure(self) -> int:
+    def ensure(self, lock: int) -> int:
         """Make it run, with a bridge for every network. :returns: the number of its process 1."""
         pid = self.start()
-        self._add_bridges(pid)
+        self._add_bridges(lock, pid)
         return pid
 
     def start(self, *, own_user_namespace: bool = False) -> int:
@@ -68,7 +69,7 @@ class Fabric:
         return False
 
     def plug(
-        self, machine: Box, pid: int, ports: Mapping[str, Port], *, configure: frozenset[str] = frozenset()
+        self, lock: int, machine: Box, pid: int, ports: Mapping[str, Port], *, configure: frozenset[str] = frozenset()
     ) -> None:
         """Lay the cables that are missing from the bridges into the machine.
 
@@ -77,20 +78,19 @@ class Fabric:
         :param configure: links that get their addresses here; the agent configures the others.
         :raises TemporaryError: when the machine or the fabric ends meanwhile.
         """
-        fabric = self.ensure()
+        fabric = self.ensure(lock)
         instance = machine.instance(pid)
         present = links.names(fabric)
         missing = {inner: port for inner, port in ports.items() if _outer(port, instance) not in present}
         if not missing:
             return
+        cables = [self._cable(port, instance, inner) for inner, port in missing.items()]
+        addresses = [c for inner, port in missing.items() if inner in configure for c in self._addresses(inner, port)]
         with self.box.network(fabric) as here, machine.network(pid) as there:
-            links.run(here, [self._cable(port, instance, inner, there) for inner, port in missing.items()], (there,))
-            links.run(
-                there,
-                [c for inner, port in missing.items() if inner in configure for c in self._addresses(inner, port)],
-            )
+            links.run(here, [f"{cable} netns /proc/self/fd/{there}" for cable in cables], (there, lock))
+            links.run(there, addresses, (lock,))
 
-    def unplug(self, port: Port) -> None:
+    def unplug(self, lock: int, port: Port) -> None:
         """Remove the port's cable, whichever machine it leads to; none is success.
 
         :raises TemporaryError: when a cable stays all the same.
@@ -102,7 +102,7 @@ class Fabric:
         for name in self._cables(port, fabric):
             try:
                 with self.box.network(fabric) as here:
-                    links.run(here, [f"link delete {name}"])
+                    links.run(here, [f"link delete {name}"], (lock,))
             except TemporaryError as error:  # it vanished with its machine just now, or not
                 failure = error
         if failure is not None and self._cables(port, fabric):
@@ -112,7 +112,7 @@ class Fabric:
     def _cables(port: Port, fabric: int) -> list[str]:
         return [name for name in links.names(fabric) if name.startswith(_outer(port, ""))]
 
-    def _add_bridges(self, pid: int) -> None:
+    def _add_bridges(self, lock: int, pid: int) -> None:
         """Make the bridges of all networks that have none."""
         topology, present = self._site.topology, links.names(pid)
         commands: list[str] = []
@@ -121,18 +121,16 @@ class Fabric:
                 commands += links.add_bridge(network.id, network.mtu, self._controller_addresses(network.id))
         if commands:
             with self.box.network(pid) as here:
-                links.run(here, commands)
+                links.run(here, commands, (lock,))
 
     def _controller_addresses(self, network_id: str) -> Iterator[str]:
         for subnet in self._site.topology.subnets_of(network_id):
             if subnet.controller_address:
                 yield f"{subnet.controller_address}/{subnet.range.prefixlen}"
 
-    def _cable(self, port: Port, instance: str, inner: str, namespace: int) -> str:
+    def _cable(self, port: Port, instance: str, inner: str) -> str:
         mtu = self._site.topology.network(port.network_id).mtu
-        return links.add_veth(
-            _outer(port, instance), links.bridge_name(port.network_id), mtu, inner, port.mac, namespace
-        )
+        return links.add_veth(_outer(port, instance), links.bridge_name(port.network_id), mtu, inner, port.mac)
 
     def _addresses(self, inner: str, port: Port) -> list[str]:
         subnets = [(self._site.topology.subnet(fixed.subnet_id), fixed.address) for fixed in port.fixed]

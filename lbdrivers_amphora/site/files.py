@@ -54,8 +54,11 @@ def _is_still_at(path: Path, handle: int) -> bool:
 
 
 @contextlib.contextmanager
-def locked(path: Path, patience: float = 30.0) -> Iterator[None]:
+def locked(path: Path, patience: float = 30.0) -> Iterator[int]:
     """Hold the exclusive lock on ``path``; its folder is made when it is not there.
+
+    Gives the open file that holds it, for children that shall share it: a program that was started
+    under the lock must not act any more when its starter was killed and somebody else has the lock.
 
     :param patience: seconds to wait for another holder.
     :raises TemporaryError: when the holder does not let go in that time.
@@ -73,7 +76,7 @@ def locked(path: Path, patience: float = 30.0) -> Iterator[None]:
             )
         time.sleep(GLANCE)
     try:
-        yield
+        yield handle
     finally:
         os.close(handle)
 

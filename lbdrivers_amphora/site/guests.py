@@ -111,10 +111,10 @@ class Guest:
         if not self._site.path.is_dir():
             return
         self.box.stop()
-        with self._site.locked():
+        with self._site.locked() as lock:
             book, fabric = PortBook(self._site), Fabric(self._site)
             for port in self._all_ports(book):
-                fabric.unplug(port)
+                fabric.unplug(lock, port)
                 book.remove(port.name)
             self.box.delete()
         self._site.release_if_unused()
@@ -140,7 +140,7 @@ class Guest:
     def _furnish(self, born: Callable[[], int], plugs: Sequence[Plug]) -> None:
         Fabric(self._site).start()  # while the guest starts, too
         pid = born()
-        with self._site.locked():
+        with self._site.locked() as lock:
             book = PortBook(self._site)
             ports = {}
             for i, plug in enumerate(plugs):
@@ -148,7 +148,7 @@ class Guest:
                 name = self._holder if i == 0 else f"{self._holder}.{i + 1}"
                 request = PortRequest(name, subnet.network_id, (FixedAddress(subnet.id, plug.address),))
                 ports[f"eth{i}"] = book.plugged(book.ensure(request), self._holder)
-            Fabric(self._site).plug(self.box, pid, ports, configure=frozenset(ports))
+            Fabric(self._site).plug(lock, self.box, pid, ports, configure=frozenset(ports))
 
 
 def known_guests(site: Site) -> frozenset[str]:

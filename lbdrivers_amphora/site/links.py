@@ -45,10 +45,9 @@ def add_bridge(network_id: str, mtu: int, addresses: Iterable[str]) -> list[str]
     ]
 
 
-def add_veth(outer: str, bridge: str, mtu: int, inner: str, mac: str, namespace: int) -> str:
-    """Command for a veth pair: ``outer`` here on the bridge, ``inner`` in the namespace (an open file)."""
-    peer = f"peer name {inner} mtu {mtu} address {mac} netns /proc/self/fd/{namespace}"
-    return f"link add {outer} mtu {mtu} master {bridge} up type veth {peer}"
+def add_veth(outer: str, bridge: str, mtu: int, inner: str, mac: str) -> str:
+    """Command for a veth pair: ``outer`` here on the bridge; append where its other end ``inner`` shall be."""
+    return f"link add {outer} mtu {mtu} master {bridge} up type veth peer name {inner} mtu {mtu} address {mac}"
 
 
 def configure(name: str, addresses: Iterable[str], gateways: Iterable[str] = ()) -> list[str]:

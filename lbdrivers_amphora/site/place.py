@@ -74,10 +74,10 @@ class Site:
                 yield Box(folder / name)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the site's lock."""
-        with locked(self.path / "lock"):
-            yield
+    def locked(self) -> Iterator[int]:
+        """Hold the site's lock; gives the open file that holds it."""
+        with locked(self.path / "lock") as lock:
+            yield lock
 
     def hidden(self) -> Path | None:
         """What appliances must not see: the controller's state, unless they run from there."""

@@ -11,15 +11,28 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
 from lbdrivers.errors import InvalidInput, PermanentError, Problem
 from lbdrivers.model.infra import HostRoute, Network, Subnet
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
-IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def _range(value: object) -> IpNetwork:
+    return ipaddress.ip_network(str(value))
+
+
+def _address(value: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(str(value))
+
+
+#: Parsed by ``ipaddress``, whose complaints are the better ones ("has host bits set").
+IpRange = Annotated[IpNetwork, PlainValidator(_range)]
+IpAddress = Annotated[ipaddress.IPv4Address | ipaddress.IPv6Address, PlainValidator(_address)]
 
 
 class _Entry(BaseModel):
@@ -27,14 +40,14 @@ class _Entry(BaseModel):
 
 
 class _RouteEntry(_Entry):
-    destination: IpNetwork
+    destination: IpRange
     nexthop: IpAddress
 
 
 class _SubnetEntry(_Entry):
     id: uuid.UUID
     name: str = Field(min_length=1)
-    cidr: IpNetwork
+    cidr: IpRange
     gateway: IpAddress | None = None
     controller_address: IpAddress | None = None
     host_routes: tuple[_RouteEntry, ...] = ()

@@ -37,6 +37,11 @@ def make(site: LocalSite, name: str) -> subprocess.Popen[str]:
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
 
 
+def status(site: LocalSite) -> MachineStatus | None:
+    machine = site.compute.find("web")
+    return machine.status if machine else None
+
+
 def test_a_machine_survives_the_process_that_made_it(site: LocalSite) -> None:
     with make(site, "web") as maker:
         output, _ = maker.communicate(timeout=60)
@@ -120,10 +125,8 @@ def test_a_dead_machine_is_found_stopped_and_boots_again_with_all_its_ports(site
     pid = site.site.machine("web").pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: site.processes("machines") == [])
-    dead = site.compute.find("web")
-    assert dead is not None
-    assert dead.status is MachineStatus.STOPPED
+    eventually(lambda: status(site) is MachineStatus.STOPPED)
+    assert site.processes("machines") == []
     assert site.compute.known() == {"web"}
     with pytest.raises(TemporaryError):
         site.compute.attach("web", "vrrp")
@@ -195,10 +198,8 @@ def test_a_port_belongs_to_one_machine(site: LocalSite) -> None:
 def test_a_machine_whose_port_is_missing_leaves_no_process(site: LocalSite) -> None:
     with pytest.raises(PermanentError, match="no port"):
         site.compute.ensure(MachineRequest("web", ("nothing",)))
-    eventually(lambda: site.processes("machines") == [])
-    found = site.compute.find("web")
-    assert found is not None
-    assert found.status is MachineStatus.STOPPED
+    eventually(lambda: status(site) is MachineStatus.STOPPED)
+    assert site.processes("machines") == []
 
 
 def test_what_is_absent_is_removed_with_success(site: LocalSite) -> None:
