@@ -125,9 +125,14 @@ def act(layout: Layout, request: ActOnBalancer) -> Program[Response]:
         response = success(202, _started(balancer), transition="nothing", commands=[])
     else:
         response = yield from _change(layout, balancer, daemon, text)
-    if response.status < 400 and layout.config.loadbalancer_topology != ACTIVE_STANDBY:
+    if layout.config.loadbalancer_topology != ACTIVE_STANDBY and _renewed(response):
         yield from do(Announce(bound_addresses(text.decode())))
     return response
+
+
+def _renewed(response: Response) -> bool:
+    """Whether a process began to serve: then its neighbours shall hear where the addresses are."""
+    return isinstance(response.body, Mapping) and response.body.get("transition") in ("reload", "restart")
 
 
 def bound_addresses(text: str) -> tuple[str, ...]:

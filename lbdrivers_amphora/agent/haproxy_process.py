@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from lbdrivers_amphora.agent import processes
 from lbdrivers_amphora.agent.effects import Finished
 
 _ANSWER_SECONDS = 5.0
@@ -23,24 +24,30 @@ _START_SECONDS = 30.0
 _RELOAD_SECONDS = 30.0
 #: A lost signal is sent again after this long; a second reload in between would only cost time.
 _RESEND_SECONDS = 1.5
+_STATISTICS_ATTEMPTS = 8
 _PID = re.compile(r"^Pid: (\d+)$", re.MULTILINE)
 _FAILED = re.compile(r"\bmaster\s+\d+ \[failed: (\d+)\]")
 _WORKER = re.compile(r"^(\d+)\s+worker\s", re.MULTILINE)
 
 
 def ask(path: str, command: str, seconds: float = _ANSWER_SECONDS) -> str | None:
-    """One command to a socket of HAProxy; None when nobody answers there."""
+    """One command to a socket of HAProxy; None when nobody answers there.
+
+    An answer has at least a line feed: one without any means that the worker went away meanwhile.
+    """
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(seconds)
             connection.connect(path)
             connection.sendall(command.encode() + b"\n")
+            # The master's socket, unlike a worker's, waits for more until it is told that this was all.
+            connection.shutdown(socket.SHUT_WR)
             parts: list[bytes] = []
             while part := connection.recv(1 << 16):
                 parts.append(part)
     except OSError:
         return None
-    return b"".join(parts).decode(errors="replace")
+    return b"".join(parts).decode(errors="replace") or None
 
 
 def ask_all(path: str, commands: tuple[str, ...]) -> tuple[str, ...] | None:
@@ -60,27 +67,34 @@ def worker_pid(path: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def worker_identity(pid: int) -> str:
-    """Pid and start time (ticks since boot, proc(5) field 22): the same for one process only."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return str(pid)
-    return f"{pid}-{fields[19]}"
+def _identity(pid: int) -> str:
+    """Pid and start time; a worker that has just ended keeps its counters under its bare pid."""
+    return processes.identity(pid) or str(pid)
 
 
 def statistics(path: str, master_path: str) -> dict[str, str]:
-    """``show stat`` of every worker by identity, the current one first."""
-    current = worker_pid(path)
-    text = ask(path, "show stat")
-    if current is None or text is None:
-        return {}
-    found = {worker_identity(current): text}
+    """``show stat`` of every worker by identity, the current one first; empty when none answers.
+
+    Asked again when nobody answers: a worker that is just being replaced resets what it has not served.
+    """
+    for attempt in range(_STATISTICS_ATTEMPTS):
+        current, text = worker_pid(path), ask(path, "show stat")
+        if current is not None and text is not None:
+            return {_identity(current): text} | _old_statistics(current, master_path)
+        if not Path(path).exists():
+            break
+        time.sleep(_POLL_SECONDS * (attempt + 1))
+    return {}
+
+
+def _old_statistics(current: int, master_path: str) -> dict[str, str]:
+    """Of the workers that still finish their connections."""
+    found: dict[str, str] = {}
     _, _, old = (ask(master_path, "show proc") or "").partition("# old workers")
     for pid in map(int, _WORKER.findall(old.partition("# programs")[0])):
         text = ask(master_path, f"@!{pid} show stat")
         if pid != current and text and text.startswith("#"):
-            found[worker_identity(pid)] = text
+            found[_identity(pid)] = text
     return found
 
 

@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lbdrivers_amphora.agent import effects, files, haproxy_process, totals
+from lbdrivers_amphora.agent import effects, files, haproxy_process, processes, totals
 from lbdrivers_amphora.agent.effects import Effect, Finished
 from lbdrivers_amphora.agent.namespace import Namespace
 from lbdrivers_amphora.agent.services import ServiceManager, last_words, log_size, running_pid
@@ -176,8 +176,10 @@ class Host:
         path = Path(effect.path)
         with self._counters:
             known = totals.parse_or_empty(files.read_file(path))
-            counters = known.get(effect.balancer, totals.Counters()).observed(effect.workers)
-            if counters != known.get(effect.balancer):
+            before = known.get(effect.balancer, totals.Counters())
+            living = {worker for worker in before.workers if processes.lives(worker)}
+            counters = before.observed(effect.workers, living)
+            if counters != before:
                 files.replace_file(path, totals.render(known | {effect.balancer: counters}), 0o640)
         return counters.totals()
 

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
+from lbdrivers_amphora.agent import processes
 from lbdrivers_amphora.agent.effects import Finished, Service
 from lbdrivers_amphora.agent.files import replace_file
 from lbdrivers_amphora.agent.namespace import Namespace
@@ -28,7 +29,6 @@ _LOG = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.005
 _START_SECONDS = 20.0
-_STOP_SECONDS = 5.0
 _WATCH_SECONDS = 0.2
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
 #: A daemon that ran this long is healthy again: its next death is answered at once.
@@ -54,13 +54,8 @@ class ServiceManager(Protocol):
 
 
 def running_pid(service: Service) -> int | None:
-    """Pid of the living daemon. The pid may be used by another process by now; the command line tells."""
-    try:
-        pid = int(Path(service.pid_file).read_text())
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except (OSError, ValueError):
-        return None
-    return pid if service.pid_file.encode() in arguments else None
+    """Pid of the living daemon, or None."""
+    return processes.pid_of(Path(service.pid_file))
 
 
 def last_words(service: Service, since: int = 0) -> str:
@@ -98,12 +93,22 @@ def _signal(service: Service) -> Finished:
 
 @dataclass
 class _Watch:
-    """One supervised service: when it may be started next, and how long to wait after that."""
+    """One supervised service: its process, when it may be started next, how long to wait after that."""
 
     service: Service
+    process: str | None
     started: float
     pause: float = _FIRST_PAUSE
     due: float = 0.0
+
+
+def _watch(service: Service) -> _Watch:
+    return _Watch(service, _process(service), time.monotonic())
+
+
+def _process(service: Service) -> str | None:
+    pid = running_pid(service)
+    return None if pid is None else processes.identity(pid)
 
 
 class Supervisor:
@@ -128,7 +133,7 @@ class Supervisor:
             except Malformed as error:
                 _LOG.error("%s: %s; remove the file", path, error)
                 continue
-            self._watches[service.name] = _Watch(service, time.monotonic())
+            self._watches[service.name] = _watch(service)
         threading.Thread(target=self._watch, name="supervisor", daemon=True).start()
 
     def start(self, service: Service) -> Finished:
@@ -138,7 +143,7 @@ class Supervisor:
                 if not outcome.ok:
                     return outcome
             replace_file(self._record(service), json.dumps(asdict(service)).encode(), 0o600)
-            self._watches[service.name] = _Watch(service, time.monotonic())
+            self._watches[service.name] = _watch(service)
             return Finished(ok=True)
 
     def stop(self, service: Service) -> Finished:
@@ -175,9 +180,9 @@ class Supervisor:
         launched = int(child.stdout)
         deadline = time.monotonic() + _START_SECONDS
         while running_pid(service) is None:
-            if not _lives(launched) or time.monotonic() > deadline:
+            if processes.identity(launched) is None or time.monotonic() > deadline:
                 words = last_words(service, begin)
-                _terminate_pid(launched)
+                processes.terminate(launched)
                 return Finished(ok=False, words=words or f"{service.name} ended without a word")
             time.sleep(_POLL_SECONDS)
         return Finished(ok=True)
@@ -194,7 +199,8 @@ class Supervisor:
     def _tend(self, watch: _Watch) -> None:
         """Start the service again if it died and its pause is over."""
         now = time.monotonic()
-        if running_pid(watch.service) is not None:
+        # Not its pid file: a daemon that executes itself anew rewrites that, and lives on.
+        if watch.process is not None and processes.lives(watch.process):
             if now - watch.started > _HEALTHY_SECONDS:
                 watch.pause = _FIRST_PAUSE
             return
@@ -203,6 +209,7 @@ class Supervisor:
         watch.due, watch.pause = now + watch.pause, min(_LONGEST_PAUSE, watch.pause * 2)
         watch.started = now
         outcome = self._launch(watch.service)
+        watch.process = _process(watch.service)
         if outcome.ok:
             _LOG.warning("%s died and was started again", watch.service.name)
         else:
@@ -222,36 +229,12 @@ def _parse_service(text: bytes) -> Service:
     )
 
 
-def _lives(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
 def _terminate(service: Service) -> Finished:
     pid = running_pid(service)
-    if pid is not None:
-        _terminate_pid(pid)
-        if running_pid(service) is not None:
-            return Finished(ok=False, words=f"{service.name}: process {pid} does not end")
+    if pid is not None and not processes.terminate(pid):
+        return Finished(ok=False, words=f"{service.name}: process {pid} does not end")
     Path(service.pid_file).unlink(missing_ok=True)
     return Finished(ok=True)
-
-
-def _terminate_pid(pid: int) -> None:
-    """SIGTERM, and SIGKILL to what does not heed it."""
-    for number, seconds in ((signal.SIGTERM, _STOP_SECONDS), (signal.SIGKILL, 1.0)):
-        deadline = time.monotonic() + seconds
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            return
-        while time.monotonic() < deadline:
-            if not _lives(pid):
-                return
-            time.sleep(_POLL_SECONDS)
 
 
 # --- systemd

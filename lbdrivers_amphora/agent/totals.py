@@ -1,13 +1,13 @@
 """Counters that survive HAProxy's workers: what each live worker says, and what dead ones left.
 
-Law: pure. A worker's counters start at zero and only grow; when it is gone, the last that it said
-is folded into the base. So totals never fall, whatever reloads, restarts or crashes.
+Law: pure. A worker's counters start at zero and only grow; when its process is gone, the last that it
+said is folded into the base. So totals never fall, whatever reloads, restarts or crashes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 from lbdrivers_amphora.wire.fields import Fields, Malformed
@@ -23,15 +23,23 @@ class Counters:
     base: Mapping[str, Totals] = field(default_factory=dict)
     workers: Mapping[str, WorkerTotals] = field(default_factory=dict)
 
-    def observed(self, workers: Mapping[str, WorkerTotals]) -> Counters:
-        """The counters after these workers, and no others, were seen."""
+    def observed(self, workers: Mapping[str, WorkerTotals], living: Collection[str]) -> Counters:
+        """The counters after these workers answered.
+
+        :param living: workers whose process exists, whether it answered or not: one that is merely
+            silent keeps its last word, else it would count twice when it speaks again.
+        """
         base = dict(self.base)
+        silent: dict[str, WorkerTotals] = {}
         for worker, totals in self.workers.items():
-            if worker not in workers:
-                for listener, counted in totals.items():
-                    settled = replace(counted, active_connections=0)
-                    base[listener] = base.get(listener, Totals()) + settled
-        return Counters(base, {worker: dict(totals) for worker, totals in workers.items()})
+            if worker in workers:
+                continue
+            if worker in living:
+                silent[worker] = totals
+                continue
+            for listener, counted in totals.items():
+                base[listener] = base.get(listener, Totals()) + replace(counted, active_connections=0)
+        return Counters(base, silent | {worker: dict(totals) for worker, totals in workers.items()})
 
     def totals(self) -> dict[str, Totals]:
         """Totals since the amphora's creation, by listener."""

@@ -1,0 +1,77 @@
+"""Processes of the appliance, as /proc tells of them (proc(5)).
+
+Law: a process is known by its pid *and* its start time, which no other process shares; a zombie is dead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+
+_POLL_SECONDS = 0.005
+_STOP_SECONDS = 5.0
+#: A daemon that executes itself anew shows no command line and an empty pid file for a moment.
+_GLANCES = 20
+
+
+def _stat(pid: int) -> list[str]:
+    """Fields of /proc/PID/stat from the third (state) on; empty when there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def identity(pid: int) -> str | None:
+    """Pid and start time (field 22) as one word; None when it does not live."""
+    fields = _stat(pid)
+    return f"{pid}-{fields[19]}" if fields and fields[0] != "Z" else None
+
+
+def lives(known: str) -> bool:
+    """Whether the process of that identity is alive."""
+    return identity(int(known.partition("-")[0])) == known
+
+
+def pid_of(pid_file: Path) -> int | None:
+    """Pid of the living daemon that was started with this pid file on its command line, or None.
+
+    The file may be left over and the pid another process's by now; the command line tells.
+    """
+    for glance in range(_GLANCES):
+        if glance:
+            time.sleep(_POLL_SECONDS)
+        try:
+            text = pid_file.read_text().strip()
+        except FileNotFoundError:
+            return None
+        if not text.isdigit():
+            continue
+        try:
+            command = Path(f"/proc/{text}/cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        if command:
+            return int(text) if str(pid_file).encode() in command.split(b"\0") else None
+        if identity(int(text)) is None:
+            return None
+    return None
+
+
+def terminate(pid: int) -> bool:
+    """SIGTERM, and SIGKILL to what does not heed it; whether it is gone."""
+    known = identity(pid)
+    if known is None:
+        return True
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + _STOP_SECONDS
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        while time.monotonic() < deadline:
+            if not lives(known):
+                return True
+            time.sleep(_POLL_SECONDS)
+    return False
