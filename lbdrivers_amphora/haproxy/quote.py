@@ -60,7 +60,10 @@ def pattern(text: str) -> Line:
 
 
 def log_format(text: str) -> Word:
-    """Literal text where HAProxy evaluates a log-format string: redirects, header values, logs."""
+    """Literal text where HAProxy evaluates a log-format string: logs, headers of checks.
+
+    Not for a ``redirect`` directive, whose target HAProxy takes as it is (section 4.2, "redirect").
+    """
     return token(text.replace("%", "%%"))
 
 

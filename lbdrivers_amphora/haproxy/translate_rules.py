@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from lbdrivers.errors import UnsupportedError
 from lbdrivers.model.resources import CompareType, L7Policy, L7Rule, Listener, PolicyAction, Pool, RuleType
-from lbdrivers_amphora.haproxy.quote import Line, Word, literal, log_format, pattern, regex, token
+from lbdrivers_amphora.haproxy.quote import Line, Word, literal, pattern, regex, token
 
 _MATCH = {
     CompareType.REGEX: "reg",
@@ -78,10 +78,11 @@ def _action(policy: L7Policy, listener: Listener) -> Line:
         return words("http-request deny")
     if policy.action is PolicyAction.REDIRECT_TO_POOL:
         return (literal("use_backend"), token(f"{policy.redirect_pool_id}:{listener.id}"))
+    # A redirect directive answers the exact text; only "http-request redirect" evaluates it first.
     code = policy.redirect_http_code or _DEFAULT_REDIRECT_CODE
     if policy.action is PolicyAction.REDIRECT_TO_URL:
-        return (*words(f"redirect code {code} location"), log_format(policy.redirect_url or ""))
-    return (*words(f"redirect code {code} prefix"), log_format(policy.redirect_prefix or ""))
+        return (*words(f"redirect code {code} location"), token(policy.redirect_url or ""))
+    return (*words(f"redirect code {code} prefix"), token(policy.redirect_prefix or ""))
 
 
 def _condition(rule: L7Rule) -> Word:

@@ -42,11 +42,11 @@ def pool(name: str = "pool", **fields: Any) -> Pool:
 
 
 def rule(name: str, kind: str, compare: str, value: str, **fields: Any) -> L7Rule:
-    return L7Rule(id=ident(name), type=kind, compare_type=compare, value=value, **fields)
+    return L7Rule(id=ident(f"rule {name}"), type=kind, compare_type=compare, value=value, **fields)
 
 
 def policy(name: str, action: str, *rules: L7Rule, **fields: Any) -> L7Policy:
-    return L7Policy(id=ident(name), name=name, action=action, rules=rules, **fields)
+    return L7Policy(id=ident(f"policy {name}"), name=name, action=action, rules=rules, **fields)
 
 
 def listener(name: str = "listener", port: int = 80, **fields: Any) -> Listener:
