@@ -7,11 +7,13 @@ once, before anything else, in a process with one thread (setns(2) refuses other
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import subprocess
 from pathlib import Path
 
-from lbdrivers.errors import PermanentError, TemporaryError
+from lbdrivers.errors import DriverError, PermanentError, TemporaryError
 from lbdrivers_amphora.site.fabric import Fabric
 from lbdrivers_amphora.site.place import Site
 from lbdrivers_amphora.site.settings import SiteSettings
@@ -23,17 +25,20 @@ MARK = "LBDRIVERS_USER_NAMESPACE"
 def enter(state_path: Path, argv: list[str], *, site_path: Path | None = None) -> None:
     """Return at once for root; else execute ``argv`` anew inside the site's user namespace.
 
-    The site's fabric is started when it does not run; a command that leaves the site unused ends it
-    with ``Site.release_if_unused()``.
+    The site's fabric is started when it does not run. In the command that is executed, the same call
+    returns, and sees to it that a fabric which then serves nobody ends with the command.
 
     :param argv: the whole command line, its first word found on PATH: ``[sys.executable, *sys.orig_argv[1:]]``.
     :param site_path: the site's folder; default ``<state_path>/local``.
     :raises PermanentError: when this host does not let users make user namespaces.
     """
-    if os.geteuid() == 0 or MARK in os.environ:
-        return
     state_path = state_path.absolute()
     site = Site(SiteSettings(path=site_path or state_path / "local", state_path=state_path))
+    if MARK in os.environ:
+        atexit.register(_leave, site)
+        return
+    if os.geteuid() == 0:
+        return
     with site.locked():
         try:
             pid = Fabric(site).start(own_user_namespace=True)
@@ -44,6 +49,11 @@ def enter(state_path: Path, argv: list[str], *, site_path: Path | None = None) -
     os.set_inheritable(handle, True)
     command = ["nsenter", f"--user=/proc/self/fd/{handle}", "--preserve-credentials", "--", *argv]
     os.execvpe(command[0], command, os.environ | {MARK: "1"})  # noqa: S606 - to become another program is the purpose
+
+
+def _leave(site: Site) -> None:
+    with contextlib.suppress(DriverError):  # the command has said what it had to say; the next one tidies up
+        site.release_if_unused()
 
 
 def _explain(error: TemporaryError) -> None:

@@ -22,7 +22,6 @@ import json, os, sys
 from pathlib import Path
 from lbdrivers_amphora.site.unprivileged import enter
 state = Path(sys.argv[1])
-outside = os.geteuid()
 enter(state, [sys.executable, *sys.orig_argv[1:]])
 sys.path.insert(0, sys.argv[3])
 from support.local_site import LocalSite
@@ -40,6 +39,8 @@ if sys.argv[2] == "make":
                       "nft": site.inside("web", "sh", "-c", "nft add table ip lb && nft list tables")}))
 elif sys.argv[2] == "find":
     print(json.dumps({"status": site.compute.find("web").status, "links": len(site.links("web"))}))
+elif sys.argv[2] == "look":
+    print(json.dumps({"euid": os.geteuid()}))
 else:
     site.clear()
     print(json.dumps({"left": [str(path) for path in state.rglob("*")]}))
@@ -110,6 +111,12 @@ def test_commands_of_a_user_without_privileges_share_one_site(state: Path) -> No
     assert processes_of_nobody(state)
     assert command(state, "clear") == {"left": []}
     eventually(lambda: processes_of_nobody(state) == [])
+
+
+def test_a_command_that_needs_no_site_leaves_none(state: Path) -> None:
+    assert command(state, "look") == {"euid": 0}
+    eventually(lambda: processes_of_nobody(state) == [])
+    assert list(state.iterdir()) == []
 
 
 def test_a_host_that_forbids_user_namespaces_is_named_as_the_cause(tmp_path: Path) -> None:
