@@ -188,15 +188,16 @@ def monitor_summary(monitor: HealthMonitor) -> str:
     request = ""
     if monitor.url_path is not None or monitor.http_method is not None:
         request = f" {monitor.http_method or 'GET'} {monitor.url_path or '/'} -> {monitor.expected_codes or '200'}"
-    rhythm = f"every {monitor.delay} s, timeout {monitor.timeout} s"
-    return f"{monitor.type}{request}, {rhythm}, up after {monitor.max_retries}, down after {monitor.max_retries_down}"
+    thresholds = f"up after {monitor.max_retries}, down after {monitor.max_retries_down}"
+    return f"{monitor.type}{request}, every {monitor.delay} s, {thresholds}"
 
 
 def _appliance(appliance: Appliance) -> Text:
+    """One line; eight digits of the id tell it from the others and leave room on a terminal."""
     mark = Text("◀ VIP", "bold green") if appliance.holds_vip else ""
     return _line(
         literal(appliance.role),
-        literal(appliance.id),
+        literal(appliance.id[:8]),
         literal(appliance.address or "no address"),
         status(appliance.status),
         mark,

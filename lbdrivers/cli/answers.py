@@ -82,7 +82,7 @@ def applied(
         "next_attempt": entry.next_attempt,
         "seconds": round(seconds, 3),
         "actions": [action.as_json() for action in actions],
-        "steps": [asdict(step) for step in steps],
+        "steps": [{**asdict(step), "seconds": round(step.seconds, 3)} for step in steps],
     }
 
 

@@ -203,7 +203,7 @@ def _actions(session: Session, tree: LoadBalancer, entry: Entry | None) -> tuple
 def _unfinished(output: Output, entry: Entry) -> int:
     """Tell why it is not as wanted."""
     if entry.cause is not None:
-        output.complain(entry.cause.user)
+        output.complain(entry.cause.user, entry.cause.operator)
     else:
         output.complain(f"{entry.name or entry.id} is still {entry.status}; run the same command again to go on")
     return 1

@@ -73,9 +73,15 @@ class Output:
         else:
             self.answer({"error": str(error), "problems": []})
 
-    def complain(self, text: str) -> None:
-        """One line on standard error."""
+    def notice(self, text: str) -> None:
+        """A line for people about what is going on."""
+        self.say(Text("  wait  ", style="yellow") + drawing.literal(text))
+
+    def complain(self, text: str, operator: str = "") -> None:
+        """One line on standard error; what an operator needs in addition when it was asked for."""
         self._errors.print(Text("error: ", style="bold red") + drawing.literal(text), soft_wrap=True)
+        if self._verbose and operator not in ("", text):
+            self._errors.print(drawing.literal(f"  {operator}", "dim"), soft_wrap=True)
 
 
 def _console(*, stderr: bool) -> Console:
@@ -145,4 +151,5 @@ class Steps:
 def _step(progress: Progress) -> Text:
     mark = Text("  ok  ", style="green") if progress.state == "done" else Text("  failed  ", style="bold red")
     time_taken = Text(f"  {drawing.duration(progress.seconds)}", style="dim")
-    return mark + drawing.literal(progress.step) + drawing.literal(f"  {progress.subject}", "dim") + time_taken
+    # Steps have names of some ten to twenty letters: padded, the subjects stand below each other.
+    return mark + drawing.literal(f"{progress.step:<20}") + drawing.literal(f"  {progress.subject}", "dim") + time_taken

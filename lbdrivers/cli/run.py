@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, output: Output) -> int:
-    session = Session(arguments.config_file, arguments.state, output.steps.report)
+    session = Session(arguments.config_file, arguments.state, output.steps.report, output.notice)
     try:
         if arguments.command not in _PASSIVE:
             session.start()

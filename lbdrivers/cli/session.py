@@ -5,6 +5,7 @@ Law: a command pays for what it uses and no more; what was opened is closed.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -36,15 +37,26 @@ class Session:
 
     :param files: configuration files; :param state_path: overrides the configured folder.
     :param report: receives the steps of drivers.
+    :param notice: receives a line for people while there is nothing to do but wait.
     """
 
-    def __init__(self, files: Sequence[Path], state_path: Path | None, report: Callable[[Progress], None]) -> None:
+    def __init__(
+        self,
+        files: Sequence[Path],
+        state_path: Path | None,
+        report: Callable[[Progress], None],
+        notice: Callable[[str], None],
+    ) -> None:
         self.configuration: ConfigOpts = settings.load(files, state_path)
         self.settings = settings.read(self.configuration)
         self._report = report
+        self._notice = notice
+        self._settling = ""
 
     def start(self) -> None:
         """Run what must run before the first thread, see ``registry.START``."""
+        # A hook may start this command anew as another user, whose default folder is another.
+        os.environ["LBDRIVERS_STATE_PATH"] = str(self.settings.state_path.absolute())
         registry.run_start_hooks(self.settings.state_path, [sys.executable, *sys.orig_argv[1:]])
 
     def close(self) -> None:
@@ -67,7 +79,7 @@ class Session:
         """The engine, in this process, for as long as the command lasts."""
         from lbdrivers.reconcile.engine import Engine
 
-        return Engine(self.store, self.provider, self.settings)
+        return Engine(self.store, self.provider, self.settings, sleep=self._wait)
 
     def provider(self, name: str) -> Provider:
         """The provider of that name, one instance a session."""
@@ -94,8 +106,16 @@ class Session:
 
     def settle(self, load_balancer_id: str, timeout: float) -> Entry | None:
         """Work until it is as wanted, cannot be, or the seconds are up; the entry then, None when it is gone."""
+        self._settling = load_balancer_id
         self.engine.run_until_settled(load_balancer_id, timeout)
         return self.store.get(load_balancer_id)
+
+    def _wait(self, seconds: float) -> None:
+        """The engine waits for its next attempt: say why, then wait."""
+        entry = self.store.get(self._settling)
+        if entry is not None and entry.cause is not None:
+            self._notice(f"{entry.cause.user}; again in {seconds:.1f} s")
+        time.sleep(seconds)
 
     def observe(self, entry: Entry) -> tuple[Observation | None, str]:
         """What the backend says, or None and why it could not be asked."""

@@ -49,6 +49,25 @@ class Failing(MemoryProvider):
         guilty = desired.listeners[0].id
         raise PermanentError("the VIP's network is full", "neutron said 409", object_id=guilty)
 """
+FLAKY = """
+import pathlib
+from lbdrivers.drivers.provider import Mildness, PlannedAction
+from lbdrivers.errors import TemporaryError
+from lbdrivers.memory.provider import MemoryProvider
+
+class Failing(MemoryProvider):
+    def plan(self, desired, applied):
+        if pathlib.Path("drifted").exists():
+            return (PlannedAction("amphora 1", "replace", Mildness.REPLACE),)
+        return super().plan(desired, applied)
+
+    def apply(self, desired, applied):
+        if not pathlib.Path("tried").exists():
+            pathlib.Path("tried").touch()
+            raise TemporaryError("no machine is free", "quota 0 of 0", retry_after=0.01)
+        pathlib.Path("drifted").unlink(missing_ok=True)
+        super().apply(desired, applied)
+"""
 WAITING = """
 import pathlib
 import time
@@ -208,8 +227,9 @@ def test_a_failure_has_its_cause_and_the_next_attempt(run: Run, tmp_path: Path) 
     done = run("apply", "web.yaml")
     assert done.returncode == 1
     assert done.stderr.splitlines() == ["error: the VIP's network is full"]
-    assert "  ok  boot machine  amphora-1  0.42 s" in done.stdout.splitlines()
-    assert "  failed  plug VIP  amphora-1  1.50 s" in done.stdout.splitlines()
+    steps = [line.split() for line in done.stdout.splitlines()]
+    assert ["ok", "boot", "machine", "amphora-1", "0.42", "s"] in steps
+    assert ["failed", "plug", "VIP", "amphora-1", "1.50", "s"] in steps
     shown = run("show", "web").stdout
     assert "✖ ERROR" in shown
     assert "cause  the VIP's network is full" in shown
@@ -219,6 +239,25 @@ def test_a_failure_has_its_cause_and_the_next_attempt(run: Run, tmp_path: Path) 
     assert (described["cause"], described["cause_object_id"]) == ("the VIP's network is full", listener)
     assert described["next_attempt"] > 0
     assert "deleted web" in run("delete", "web").stdout
+
+
+def test_what_fails_for_now_is_tried_again_and_said(run: Run, tmp_path: Path) -> None:
+    plant_provider(tmp_path, FLAKY)
+    done = run("apply", "web.yaml")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  wait  no machine is free; again in 0.0 s" in done.stdout.splitlines()
+
+
+def test_what_has_drifted_is_repaired_by_applying_the_same_file(run: Run, tmp_path: Path) -> None:
+    plant_provider(tmp_path, FLAKY)
+    assert run("apply", "web.yaml").returncode == 0
+    assert answer(run("apply", "web.yaml", "--json"))["changed"] is False
+    (tmp_path / "drifted").touch()
+    action = {"subject": "amphora 1", "action": "replace", "mildness": "replace"}
+    assert answer(run("plan", "web.yaml", "--json"))["actions"] == [action]
+    assert answer(run("apply", "web.yaml", "--json"))["actions"] == [action]
+    assert not (tmp_path / "drifted").exists()
+    assert "nothing to change" in run("apply", "web.yaml").stdout
 
 
 def test_verbose_tells_the_chain_of_causes(run: Run) -> None:
@@ -248,6 +287,38 @@ def test_an_interrupted_command_is_completed_by_running_it_again(run: Run, tmp_p
     assert errors == "error: interrupted; what was begun is remembered: run the same command again to complete it\n"
     (tmp_path / "go").touch()
     assert answer(run("apply", "web.yaml", "--json"))["provisioning_status"] == "ACTIVE"
+
+
+HOOK = """
+import os
+import pathlib
+import threading
+from lbdrivers.errors import PermanentError
+
+def start(state_path, command_line):
+    calls = pathlib.Path("calls")
+    threads = threading.active_count()
+    with calls.open("a") as stream:
+        stream.write(f"{state_path} {os.environ['LBDRIVERS_STATE_PATH']} {threads} {' '.join(command_line[1:])}\\n")
+    if pathlib.Path("refuse").exists():
+        raise PermanentError("not on this host")
+"""
+
+
+def test_start_hooks_run_first_and_know_how_to_start_again(run: Run, tmp_path: Path) -> None:
+    information = tmp_path / "hook-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: hook\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[lbdrivers.start]\nhook = planted_hook:start\n")
+    (tmp_path / "planted_hook.py").write_text(HOOK)
+    assert run("drivers").returncode == 0
+    assert not (tmp_path / "calls").exists()
+    assert run("list", "--state", "elsewhere").returncode == 0
+    expected = f"elsewhere {tmp_path / 'elsewhere'} 1 -m lbdrivers list --state elsewhere\n"
+    assert (tmp_path / "calls").read_text() == expected
+    (tmp_path / "refuse").touch()
+    done = run("apply", "web.yaml")
+    assert (done.returncode, done.stderr) == (1, "error: not on this host\n")
 
 
 def test_a_reader_that_goes_away_is_no_traceback(run: Run, tmp_path: Path) -> None:
