@@ -135,7 +135,8 @@ class AmphoraProvider:
         balancer = self._ledger.balancer(load_balancer_id)
         if balancer is None:
             return Observation(exists=False)
-        pairs = self._reports(self._ledger.amphorae(load_balancer_id))
+        amphorae = self._ledger.amphorae(load_balancer_id)
+        pairs = self._reports(amphorae)
         answered = [report for _, report in pairs if report is not None]
         operating = {}
         if balancer.tree is not None:
@@ -152,7 +153,10 @@ class AmphoraProvider:
             vip_addresses=balancer.vip_addresses,
             operating=operating,
             statistics=health.total_statistics(totals),
-            appliances=tuple(_appliance(amphora, report) for amphora, report in pairs),
+            appliances=(
+                *(_appliance(amphora, report) for amphora, report in pairs),
+                *(_unfinished(amphora) for amphora in amphorae if amphora.status is not AmphoraStatus.ALLOCATED),
+            ),
         )
 
     def plan(self, desired: LoadBalancer, applied: LoadBalancer | None) -> tuple[PlannedAction, ...]:
@@ -256,3 +260,8 @@ def _appliance(amphora: Amphora, report: ApplianceReport | None) -> Appliance:
         )
     remark = "" if report.haproxy == "RUNNING" else "HAProxy is not running"
     return Appliance(amphora.id, amphora.role, amphora.status, amphora.management_address, report.holds_vip, remark)
+
+
+def _unfinished(amphora: Amphora) -> Appliance:
+    remark = "is being built" if amphora.status is AmphoraStatus.PENDING_CREATE else "is being removed"
+    return Appliance(amphora.id, amphora.role, amphora.status, amphora.management_address, None, remark)
