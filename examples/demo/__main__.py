@@ -302,7 +302,7 @@ class Demonstration:
         started = time.monotonic()
         while True:
             shown = self.commands.ask("show", self.name)
-            for pool in shown["load_balancer"]["pools"]:
+            for pool in shown["pools"]:
                 for member in pool["members"]:
                     if member["name"] == name and member["operating_status"] == status:
                         return time.monotonic() - started
