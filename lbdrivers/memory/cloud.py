@@ -88,13 +88,23 @@ class StoredSecret:
     parts: dict[str, str]
 
 
+# Made once: building the schema of one costs milliseconds.
+_MACHINE = TypeAdapter(StoredMachine)
+_PORT = TypeAdapter(Port)
+_SUBNET = TypeAdapter(StoredSubnet)
+_ADDRESS = TypeAdapter(str)
+_APPLIANCE = TypeAdapter(StoredAppliance)
+_LOAD_BALANCER = TypeAdapter(StoredLoadBalancer)
+_SECRET = TypeAdapter(StoredSecret)
+
+
 class Shelf(Generic[T]):
     """Values of one type by id."""
 
-    def __init__(self, records: Records, kind: str, value_type: type[T]) -> None:
+    def __init__(self, records: Records, kind: str, adapter: TypeAdapter[T]) -> None:
         self._records = records
         self._kind = f"memory-cloud-{kind}"
-        self._adapter: TypeAdapter[T] = TypeAdapter(value_type)
+        self._adapter = adapter
 
     def get(self, identity: str) -> T | None:
         """The value, or None."""
@@ -142,11 +152,11 @@ class Cloud:
     """Everything that the memory drivers know."""
 
     def __init__(self, records: Records) -> None:
-        self.machines = Shelf(records, "machine", StoredMachine)
-        self.ports = Shelf(records, "port", Port)
-        self.subnets = Shelf(records, "subnet", StoredSubnet)
+        self.machines = Shelf(records, "machine", _MACHINE)
+        self.ports = Shelf(records, "port", _PORT)
+        self.subnets = Shelf(records, "subnet", _SUBNET)
         #: "<subnet>/<address>" -> name of the port that has it; claimed before the port is written.
-        self.addresses = Shelf(records, "address", str)
-        self.appliances = Shelf(records, "appliance", StoredAppliance)
-        self.load_balancers = Shelf(records, "load-balancer", StoredLoadBalancer)
-        self.secrets = Shelf(records, "secret", StoredSecret)
+        self.addresses = Shelf(records, "address", _ADDRESS)
+        self.appliances = Shelf(records, "appliance", _APPLIANCE)
+        self.load_balancers = Shelf(records, "load-balancer", _LOAD_BALANCER)
+        self.secrets = Shelf(records, "secret", _SECRET)
