@@ -8,11 +8,14 @@ a guest end with it, and with the handle by which they were started.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -35,6 +38,35 @@ class Plug:
 
     subnet: str
     address: str | None = None
+
+
+class GuestProcess(subprocess.Popen[Any]):
+    """A program in a guest, as its ``nsenter`` stands for it here.
+
+    Signals go to the program itself: were ``nsenter`` killed, the program would become a child of the
+    host's process 1, and if that one reaps late or never (containers), the guest could not end.
+    """
+
+    def send_signal(self, sig: int) -> None:
+        """Send the signal to the program; ended already is success."""
+        if self.poll() is not None:
+            return
+        for child in self._children():
+            with contextlib.suppress(ProcessLookupError):
+                pinned = os.pidfd_open(child)
+                try:
+                    if child in self._children():
+                        signal.pidfd_send_signal(pinned, sig)
+                        return
+                finally:
+                    os.close(pinned)
+        super().send_signal(sig)  # it has not entered the guest yet
+
+    def _children(self) -> list[int]:
+        try:
+            return [int(child) for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        except OSError:
+            return []
 
 
 class Guest:
@@ -81,15 +113,12 @@ class Guest:
         """Its addresses, those of ``eth0`` first."""
         return tuple(fixed.address for port in self.ports for fixed in port.fixed if fixed.address)
 
-    def popen(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
-        """Start a program inside; ``options`` are those of :class:`subprocess.Popen`.
-
-        Killing the process that is returned kills the program.
-        """
-        # nsenter waits for its child in the box, which is told to die with it.
+    def popen(self, argv: Sequence[str], **options: Any) -> GuestProcess:
+        """Start a program inside; ``options`` are those of :class:`subprocess.Popen`."""
+        # nsenter waits for its child in the guest, which is told to die with it.
         enter = ["nsenter", f"--target={self._pid()}", "--net", "--mount", "--pid", "--uts", "--"]
         options.setdefault("env", environment())
-        return subprocess.Popen([*enter, "setpriv", "--pdeathsig", "KILL", "--", *argv], **options)
+        return GuestProcess([*enter, "setpriv", "--pdeathsig", "KILL", "--", *argv], **options)
 
     def run(self, argv: Sequence[str], timeout: float = 30.0) -> subprocess.CompletedProcess[str]:
         """Run a program inside to its end; its output is text. :raises subprocess.TimeoutExpired: too late."""

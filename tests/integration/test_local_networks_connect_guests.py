@@ -72,6 +72,11 @@ def test_programs_in_a_guest_end_with_their_handle_and_with_the_guest(site: Loca
         eventually(lambda: "12345" in guest.run(["ps", "ax"]).stdout)
         process.kill()
     eventually(lambda: "12345" not in guest.run(["ps", "ax"]).stdout)
+    told = ["sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.01; done"]
+    with guest.popen(told, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        process.terminate()
+        assert process.wait(20) == 7
     with guest.popen(["sleep", "12345"]) as process:
         guest.kill()
         assert process.wait(20) != 0
