@@ -12,6 +12,9 @@ from lbdrivers_amphora.wire.agent_config import AgentConfig
 
 #: Network namespace of traffic, apart from the one in which the agent is managed.
 NAMESPACE = "amphora-haproxy"
+#: keepalived looks its host's name up when its file has no ``router_id``; the namespace of traffic
+#: often reaches no name server, and the default patience (resolv.conf(5)) is ten seconds.
+KEEPALIVED = ("env", "RES_OPTIONS=timeout:1 attempts:1", "keepalived")
 #: HAProxy drops to this group (Debian's name of the group without rights).
 UNPRIVILEGED_GROUP = "nogroup"
 
@@ -126,7 +129,7 @@ class Layout:
         return Service(
             name="octavia-keepalived",
             command=(
-                "keepalived",
+                *KEEPALIVED,
                 "--dont-fork",
                 "--log-console",
                 "--vrrp",

@@ -20,7 +20,7 @@ from lbdrivers_amphora.agent.effects import (
     WriteFile,
     do,
 )
-from lbdrivers_amphora.agent.layout import Layout
+from lbdrivers_amphora.agent.layout import KEEPALIVED, Layout
 from lbdrivers_amphora.agent.responses import Response, failure, md5, success
 from lbdrivers_amphora.wire.routes import ActOnKeepalived, UploadKeepalived
 
@@ -70,7 +70,7 @@ def upload(layout: Layout, request: UploadKeepalived) -> Program[Response]:
         yield from do(WriteFile(f"{layout.check_scripts}/.keep", b""))
         yield from do(WriteFile(layout.check_script, check_script(layout).encode(), 0o755))
         yield from do(WriteFile(f"{path}.new", content))
-        checked = yield from do(RunProgram(("keepalived", "-t", "-f", f"{path}.new"), inside=True, accept=_ACCEPTABLE))
+        checked = yield from do(RunProgram((*KEEPALIVED, "-t", "-f", f"{path}.new"), inside=True, accept=_ACCEPTABLE))
         if not checked.ok and not _harmless(checked.words):
             yield from do(Rename(f"{path}.new", f"{path}.new-failed"))
             return failure(400, "Invalid request", checked.words)
