@@ -41,6 +41,8 @@ from lbdrivers_amphora.keepalived import translate as keepalived_translate
 from lbdrivers_amphora.wire import report as wire
 from lbdrivers_amphora.wire import routes
 from lbdrivers_amphora.wire.fields import Malformed
+from lbdrivers_amphora.wire.plugging import FixedIp, PlugNetwork, PlugVip, Route, UnplugNetwork, VipAddress, VipNetwork
+from lbdrivers_amphora.wire.request import Request
 
 #: Name of the VIPs' interface inside every appliance.
 VIP_INTERFACE = "eth1"
@@ -92,7 +94,7 @@ class RestAmphoraDriver:
         plugged = {} if details.extras is None else details.extras.interfaces
         wanted = {interface.mac.lower() for interface in interfaces}
         for mac in sorted(set(plugged) - wanted):
-            self._demand(machine, amphora_id, routes.UnplugNetwork(mac), "unplug an interface")
+            self._demand(machine, amphora_id, UnplugNetwork(mac), "unplug an interface")
         for interface in interfaces:
             self._plug(machine, amphora_id, interface)
 
@@ -100,15 +102,15 @@ class RestAmphoraDriver:
         mac = interface.mac.lower()
         fixed = tuple(_fixed(address) for address in interface.addresses)
         if not interface.vips:
-            request = routes.PlugNetwork(mac, fixed, interface.mtu)
+            request = PlugNetwork(mac, fixed, interface.mtu)
             self._demand(machine, amphora_id, request, "plug a member network")
             return
         own, others = _vrrp_address(interface)
-        network = routes.VipNetwork(tuple(_vip(vip) for vip in interface.vips), own, interface.mtu)
-        answer = self._ask(machine, amphora_id, routes.PlugVip(mac, network))
+        network = VipNetwork(tuple(_vip(vip) for vip in interface.vips), own, interface.mtu)
+        answer = self._ask(machine, amphora_id, PlugVip(mac, network))
         if answer.status == 409 or others:
             # It is plugged (already): the other route updates it, and takes further addresses.
-            shared = routes.PlugNetwork(mac, others, interface.mtu, vip_network=network)
+            shared = PlugNetwork(mac, others, interface.mtu, vip_network=network)
             answer = self._ask(machine, amphora_id, shared) if answer.status in (202, 409) else answer
         demand(answer, "plug the VIP", amphora_id)
 
@@ -207,10 +209,10 @@ class RestAmphoraDriver:
         except Malformed as error:
             raise _strange(amphora_id, error) from error
 
-    def _demand(self, machine: Machine, amphora_id: str, request: routes.Request, what: str) -> Answer:
+    def _demand(self, machine: Machine, amphora_id: str, request: Request, what: str) -> Answer:
         return demand(self._ask(machine, amphora_id, request), what, amphora_id)
 
-    def _ask(self, machine: Machine, amphora_id: str, request: routes.Request) -> Answer:
+    def _ask(self, machine: Machine, amphora_id: str, request: Request) -> Answer:
         return self._line(machine, amphora_id).ask(request)
 
     def _line(self, machine: Machine, amphora_id: str) -> Line:
@@ -259,19 +261,19 @@ def _mildness(answer: Answer) -> Mildness:
         return Mildness.RELOAD
 
 
-def _routes(host_routes: Iterable[HostRoute]) -> tuple[routes.Route, ...]:
-    return tuple(routes.Route(route.destination, route.nexthop) for route in host_routes)
+def _routes(host_routes: Iterable[HostRoute]) -> tuple[Route, ...]:
+    return tuple(Route(route.destination, route.nexthop) for route in host_routes)
 
 
-def _fixed(address: InterfaceAddress) -> routes.FixedIp:
-    return routes.FixedIp(address.address, address.cidr, address.gateway, _routes(address.host_routes))
+def _fixed(address: InterfaceAddress) -> FixedIp:
+    return FixedIp(address.address, address.cidr, address.gateway, _routes(address.host_routes))
 
 
-def _vip(vip: Vip) -> routes.VipAddress:
-    return routes.VipAddress(vip.address, vip.cidr, vip.gateway, _routes(vip.host_routes))
+def _vip(vip: Vip) -> VipAddress:
+    return VipAddress(vip.address, vip.cidr, vip.gateway, _routes(vip.host_routes))
 
 
-def _vrrp_address(interface: Interface) -> tuple[str | None, tuple[routes.FixedIp, ...]]:
+def _vrrp_address(interface: Interface) -> tuple[str | None, tuple[FixedIp, ...]]:
     """The port's own address in the primary VIP's subnet, and its other addresses."""
     network = ipaddress.ip_network(interface.vips[0].cidr)
     own = next((entry for entry in interface.addresses if ipaddress.ip_address(entry.address) in network), None)

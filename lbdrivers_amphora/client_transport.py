@@ -22,7 +22,7 @@ from lbdrivers.errors import PermanentError, TemporaryError
 from lbdrivers_amphora.client_settings import ClientSettings
 from lbdrivers_amphora.site.namespaces import in_namespace
 from lbdrivers_amphora.wire.fields import Fields, Malformed
-from lbdrivers_amphora.wire.routes import Request
+from lbdrivers_amphora.wire.request import Request
 
 #: Seconds after which an agent that does not answer is worth asking again: it boots within one.
 _RETRY_AFTER = 0.05

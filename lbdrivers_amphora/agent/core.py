@@ -15,6 +15,8 @@ from lbdrivers_amphora.agent.layout import UNPRIVILEGED_GROUP, Layout
 from lbdrivers_amphora.agent.responses import Response, failure, success
 from lbdrivers_amphora.wire import agent_config, routes
 from lbdrivers_amphora.wire.fields import Malformed
+from lbdrivers_amphora.wire.plugging import PlugNetwork, PlugVip, UnplugNetwork
+from lbdrivers_amphora.wire.request import Request
 
 
 def _version(layout: Layout, request: routes.DiscoverVersion) -> Program[Response]:
@@ -46,7 +48,7 @@ def _put_certificate(layout: Layout, request: routes.PutServerCertificate) -> Pr
 
 
 #: request -> program. A program that only looks runs beside others; see ``LOOKS``.
-_PROGRAMS: dict[type[routes.Request], Callable[[Layout, Any], Program[Response]]] = {
+_PROGRAMS: dict[type[Request], Callable[[Layout, Any], Program[Response]]] = {
     routes.DiscoverVersion: _version,
     routes.GetInfo: lambda _layout, _request: reports.info(),
     routes.GetDetails: lambda layout, _request: reports.details(layout),
@@ -59,9 +61,9 @@ _PROGRAMS: dict[type[routes.Request], Callable[[Layout, Any], Program[Response]]
     routes.PutCertificate: balancers.put_certificate,
     routes.GetCertificate: balancers.get_certificate,
     routes.DeleteCertificate: balancers.delete_certificate,
-    routes.PlugVip: plugging.plug_vip,
-    routes.PlugNetwork: plugging.plug_network,
-    routes.UnplugNetwork: plugging.unplug,
+    PlugVip: plugging.plug_vip,
+    PlugNetwork: plugging.plug_network,
+    UnplugNetwork: plugging.unplug,
     routes.UploadKeepalived: vrrp.upload,
     routes.ActOnKeepalived: vrrp.act,
     routes.FindInterface: lambda _layout, request: plugging.find_interface(request),
@@ -70,7 +72,7 @@ _PROGRAMS: dict[type[routes.Request], Callable[[Layout, Any], Program[Response]]
 }
 
 #: Requests that change nothing and need not wait for those that do.
-LOOKS: frozenset[type[routes.Request]] = frozenset(
+LOOKS: frozenset[type[Request]] = frozenset(
     {
         routes.DiscoverVersion,
         routes.GetInfo,
@@ -84,7 +86,12 @@ LOOKS: frozenset[type[routes.Request]] = frozenset(
 )
 
 
-def program(layout: Layout, request: routes.Request) -> Program[Response]:
+def served() -> frozenset[type[Request]]:
+    """Every request that has a program."""
+    return frozenset(_PROGRAMS)
+
+
+def program(layout: Layout, request: Request) -> Program[Response]:
     """What to do about a request."""
     return _PROGRAMS[type(request)](layout, request)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lbdrivers_amphora.wire.fields import Fields
-from lbdrivers_amphora.wire.routes import FixedIp, PlugNetwork, Route, VipAddress, VipNetwork
+from lbdrivers_amphora.wire.plugging import FixedIp, PlugNetwork, Route, VipAddress, VipNetwork
 
 #: Routing table of traffic that starts from a VIP.
 VIP_TABLE = 1

@@ -30,7 +30,8 @@ from lbdrivers_amphora.agent.layout import Layout
 from lbdrivers_amphora.agent.responses import Response, failure, success
 from lbdrivers_amphora.wire.agent_config import ACTIVE_STANDBY
 from lbdrivers_amphora.wire.fields import Malformed
-from lbdrivers_amphora.wire.routes import FindInterface, PlugNetwork, PlugVip, UnplugNetwork
+from lbdrivers_amphora.wire.plugging import PlugNetwork, PlugVip, UnplugNetwork
+from lbdrivers_amphora.wire.routes import FindInterface
 
 VIP_INTERFACE = "eth1"
 _FIRST_MEMBER_INTERFACE = 2

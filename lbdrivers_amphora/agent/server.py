@@ -28,6 +28,7 @@ from lbdrivers_amphora.agent.namespace import Namespace
 from lbdrivers_amphora.wire import agent_config, routes
 from lbdrivers_amphora.wire.agent_config import AgentConfig
 from lbdrivers_amphora.wire.fields import Malformed
+from lbdrivers_amphora.wire.request import Refused, Request
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,14 +68,14 @@ class Agent:
                 self._supervisor.adopt()
         _LOG.debug("versions: %s", self._host.versions)
 
-    def handle(self, wanted: routes.Request) -> responses.Response:
+    def handle(self, wanted: Request) -> responses.Response:
         """Carry a request out."""
         if type(wanted) in core.LOOKS:
             return self._run(wanted)
         with self._changes:
             return self._run(wanted)
 
-    def _run(self, wanted: routes.Request) -> responses.Response:
+    def _run(self, wanted: Request) -> responses.Response:
         try:
             return effects.run(core.program(self.layout, wanted), self._host.perform)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
@@ -105,11 +106,11 @@ def application(agent: Agent) -> Flask:
     return app
 
 
-def _view(agent: Agent, kind: type[routes.Request]) -> Callable[..., Response]:
+def _view(agent: Agent, kind: type[Request]) -> Callable[..., Response]:
     def view(**arguments: str) -> Response:
         try:
             wanted = kind.parse(arguments, request.get_data(cache=False))
-        except routes.Refused as refusal:
+        except Refused as refusal:
             return _answer(responses.Response(refusal.status, refusal.payload))
         return _answer(agent.handle(wanted))
 

@@ -34,6 +34,7 @@ from lbdrivers_amphora.client import RestAmphoraDriver
 from lbdrivers_amphora.client_transport import Answer
 from lbdrivers_amphora.site.namespaces import in_namespace
 from lbdrivers_amphora.wire import routes
+from lbdrivers_amphora.wire.request import Request
 
 T = TypeVar("T")
 _OWN = "10.0.0.11"
@@ -77,7 +78,7 @@ class Site:
         fronts = (listener(f"l{number}", 80 + number, default_pool_id=each.id) for number in range(listeners))
         return self.configure(*fronts, pools=(each,))
 
-    def ask(self, request: routes.Request) -> Answer:
+    def ask(self, request: Request) -> Answer:
         return self.driver._ask(self.appliance.machine, self.appliance.amphora_id, request)
 
     def report(self):  # type: ignore[no-untyped-def]
@@ -338,7 +339,7 @@ def test_what_is_not_served_says_so(site: Site) -> None:
     assert raw.ask(_Raw("DELETE", "/1.0/info")).status == 405
 
 
-class _Raw(routes.Request):
+class _Raw(Request):
     def __init__(self, method: str, path: str) -> None:
         self.__dict__.update(METHOD=method, _path=path)
 

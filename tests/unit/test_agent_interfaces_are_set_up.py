@@ -20,7 +20,7 @@ from lbdrivers_amphora.agent.interfaces import (
     render,
     vip_interface,
 )
-from lbdrivers_amphora.wire.routes import FixedIp, PlugNetwork, Route, VipAddress, VipNetwork
+from lbdrivers_amphora.wire.plugging import FixedIp, PlugNetwork, Route, VipAddress, VipNetwork
 
 _ROUTE = Route("10.9.0.0/16", "10.0.0.254")
 _VIP = VipAddress("10.0.0.100", "10.0.0.0/24", "10.0.0.1", (_ROUTE,))

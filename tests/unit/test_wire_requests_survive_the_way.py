@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbdrivers_amphora.wire import routes
-from lbdrivers_amphora.wire.routes import FixedIp, PlugNetwork, Refused, Request, Route, VipAddress, VipNetwork
+from lbdrivers_amphora.wire.plugging import FixedIp, PlugNetwork, PlugVip, Route, UnplugNetwork, VipAddress, VipNetwork
+from lbdrivers_amphora.wire.request import Refused, Request
 
 _ROUTE = Route("10.9.0.0/16", "10.0.0.254")
 _VIP = VipAddress("10.0.0.100", "10.0.0.0/24", "10.0.0.1", (_ROUTE,))
@@ -33,12 +34,12 @@ _REQUESTS: tuple[Request, ...] = (
     routes.PutCertificate(_ID, "0a1b.pem", b"\x00\xff"),
     routes.GetCertificate(_ID, "0a1b.pem"),
     routes.DeleteCertificate(_ID, "0a1b.pem"),
-    routes.PlugVip(_MAC, _NETWORK),
-    routes.PlugVip(_MAC, VipNetwork((_SIX,))),
+    PlugVip(_MAC, _NETWORK),
+    PlugVip(_MAC, VipNetwork((_SIX,))),
     PlugNetwork(_MAC, _FIXED, 1400),
     PlugNetwork(_MAC, _FIXED, None, is_sriov=True, vip_network=_NETWORK),
     PlugNetwork(_MAC),
-    routes.UnplugNetwork(_MAC),
+    UnplugNetwork(_MAC),
     routes.UploadKeepalived(b"vrrp"),
     routes.ActOnKeepalived("start"),
     routes.FindInterface("fd00::1"),
@@ -90,23 +91,23 @@ def test_every_route_is_served_or_said_not_to_be() -> None:
             400,
             "Invalid network port",
         ),
-        (routes.PlugVip, {"vip": "10.0.0.1"}, b"{}", 400, "Invalid subnet information"),
+        (PlugVip, {"vip": "10.0.0.1"}, b"{}", 400, "Invalid subnet information"),
         (
-            routes.PlugVip,
+            PlugVip,
             {"vip": "nonsense"},
             b'{"mac_address": "02:00:00:00:00:01", "subnet_cidr": "10.0.0.0/24", "gateway": null}',
             400,
             "Invalid VIP",
         ),
         (
-            routes.PlugVip,
+            PlugVip,
             {"vip": "10.0.0.1"},
             b'{"mac_address": "02:00:00:00:00:01", "subnet_cidr": "10.0.0.5/24", "gateway": null}',
             400,
             "Invalid VIP",
         ),
         (
-            routes.PlugVip,
+            PlugVip,
             {"vip": "10.0.0.1"},
             b'{"mac_address": "02:00:00:00:00:01", "subnet_cidr": "10.0.0.0/24", "vrrp_ip": "x"}',
             400,
