@@ -10,15 +10,18 @@ A test file for a provider::
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 
 from lbdrivers.drivers.provider import Observation, Planner, Provider
 from lbdrivers.errors import PermanentError
 from lbdrivers.features import Feature, check, required
+from lbdrivers.model.changes import diff
 from lbdrivers.model.resources import LoadBalancer, Member
 from lbdrivers.testing.check import Check, Patience, expect, fail, refused
 from lbdrivers.testing.edits import histories
@@ -271,6 +274,7 @@ def check_histories_end_at_the_last_tree(fixture: ProviderFixture) -> None:
         # Not shrunk: on a real backend every attempt at a smaller example takes seconds.
         phases=(Phase.generate,),
         suppress_health_check=list(HealthCheck),
+        verbosity=Verbosity.quiet,  # the text of whole trees helps nobody; see _told
     )
     @given(histories(fixture.make().features(), fixture.around))
     def follow(history: tuple[LoadBalancer, ...]) -> None:
@@ -280,11 +284,20 @@ def check_histories_end_at_the_last_tree(fixture: ProviderFixture) -> None:
             for tree in history:
                 fixture.apply(fixture.make(), tree, applied)
                 applied = tree
-            expect_whole(fixture, history[-1], "after a history of edits")
+            expect_whole(fixture, history[-1], f"after a history of edits ({_told(history)})")
         finally:
             fixture.remove(load_balancer_id)
 
     follow()
+
+
+def _told(history: tuple[LoadBalancer, ...]) -> str:
+    """A history as the changes that it consists of."""
+    steps = []
+    for old, new in pairwise((None, *history)):
+        counts = Counter(f"{type(change).__name__.lower()} {change.kind}" for change in diff(old, new))
+        steps.append(", ".join(f"{count} {what}" for what, count in counts.items()) or "nothing")
+    return "; then ".join(steps)
 
 
 def check_feature(fixture: ProviderFixture, feature: Feature) -> bool:
