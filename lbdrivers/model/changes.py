@@ -12,52 +12,26 @@ one goes.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
-from lbdrivers.model.resources import HealthMonitor, L7Policy, L7Rule, Listener, LoadBalancer, Member, Pool
+from lbdrivers.model.kinds import CHILDREN, CREATE_ONLY, AnyResource, Kind, children
+from lbdrivers.model.resources import Listener, LoadBalancer, Pool
 
-
-class Kind(enum.StrEnum):
-    """What a resource is; the words are those of ``LoadBalancer.walk``."""
-
-    LOAD_BALANCER = "loadbalancer"
-    POOL = "pool"
-    HEALTH_MONITOR = "healthmonitor"
-    MEMBER = "member"
-    LISTENER = "listener"
-    L7POLICY = "l7policy"
-    L7RULE = "l7rule"
-
-
-AnyResource: TypeAlias = LoadBalancer | Listener | Pool | Member | HealthMonitor | L7Policy | L7Rule
-
-#: kind -> its fields that hold children, with the children's kind.
-CHILDREN: dict[Kind, dict[str, Kind]] = {
-    Kind.LOAD_BALANCER: {"pools": Kind.POOL, "listeners": Kind.LISTENER},
-    Kind.POOL: {"healthmonitor": Kind.HEALTH_MONITOR, "members": Kind.MEMBER},
-    Kind.LISTENER: {"l7policies": Kind.L7POLICY},
-    Kind.L7POLICY: {"rules": Kind.L7RULE},
-    Kind.HEALTH_MONITOR: {},
-    Kind.MEMBER: {},
-    Kind.L7RULE: {},
-}
-
-#: kind -> fields that the v2 API takes at creation only. The load balancer's own are not here:
-#: replacing the whole for one of them would take its VIP away, so they are shown as updates and it
-#: is for the provider to refuse what it cannot change.
-CREATE_ONLY: dict[Kind, tuple[str, ...]] = {
-    Kind.LOAD_BALANCER: (),
-    Kind.POOL: ("protocol",),
-    Kind.LISTENER: ("protocol", "protocol_port"),
-    Kind.MEMBER: ("address", "protocol_port", "subnet_id"),
-    Kind.HEALTH_MONITOR: ("type",),
-    Kind.L7POLICY: (),
-    Kind.L7RULE: (),
-}
+__all__ = [
+    "Change",
+    "Created",
+    "Deleted",
+    "FieldChange",
+    "Kind",
+    "Ordered",
+    "Updated",
+    "apply_changes",
+    "diff",
+    "touched",
+]
 
 #: kind -> what reads those fields; made once, because it runs for every member.
 _BIRTH = {kind: attrgetter(*fields) for kind, fields in CREATE_ONLY.items() if fields}
@@ -121,17 +95,6 @@ class _Place(NamedTuple):
     kind: Kind
     parent_id: str | None
     resource: AnyResource
-
-
-def children(resource: AnyResource, kind: Kind) -> Iterator[tuple[Kind, AnyResource]]:
-    """The resource's direct children with their kinds, in the order of ``LoadBalancer.walk``."""
-    for field, child_kind in CHILDREN[kind].items():
-        value = getattr(resource, field)
-        if isinstance(value, tuple):
-            for child in value:
-                yield child_kind, child
-        elif value is not None:
-            yield child_kind, value
 
 
 def _index(tree: LoadBalancer) -> dict[str, _Place]:
