@@ -47,6 +47,8 @@ class Configuration:
     :param advertisement_interval: seconds, as keepalived reads them.
     :param peers: VRRP addresses of the other amphorae.
     :param addresses: VIPs of the family of ``source``; ``excluded`` the others.
+    :param script_security: False where root's files are not root's own: in an unprivileged user
+        namespace keepalived would refuse every script.
     :param password: VRRP version 2 only.
     """
 
@@ -65,4 +67,5 @@ class Configuration:
     routes: tuple[Route, ...]
     rules: tuple[Rule, ...]
     script: TrackScript
+    script_security: bool = True
     password: Secret | None = None

@@ -55,6 +55,7 @@ def translate(bundle: Bundle, facts: Facts, interface: str) -> Configuration:
             timers.check_fall,
             timers.check_rise,
         ),
+        script_security=facts.haproxy_user is not None,
         password=password,
     )
 
