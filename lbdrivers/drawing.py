@@ -209,6 +209,8 @@ def _trouble(entry: Entry, now: float) -> Iterable[Text]:
     if entry.cause is None:
         return
     yield Text("cause  ", _BAD) + literal(entry.cause.user)
+    if entry.cause.operator not in ("", entry.cause.user):
+        yield literal(f"       {entry.cause.operator}", "dim")
     if entry.next_attempt is None:
         yield Text("no further attempt; change the load balancer and apply it again")
     else:

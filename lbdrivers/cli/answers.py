@@ -33,6 +33,7 @@ def summary(entry: Entry, observation: Observation | None) -> dict[str, Any]:
         "vip_address": addresses[0] if addresses else None,
         "vip_addresses": list(addresses),
         "cause": entry.cause.user if entry.cause else None,
+        "cause_detail": entry.cause.operator if entry.cause else None,
         "cause_object_id": entry.cause.object_id if entry.cause else None,
         "next_attempt": entry.next_attempt,
     }

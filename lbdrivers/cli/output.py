@@ -78,9 +78,10 @@ class Output:
         self.say(Text("  wait  ", style="yellow") + drawing.literal(text))
 
     def complain(self, text: str, operator: str = "") -> None:
-        """One line on standard error; what an operator needs in addition when it was asked for."""
+        """One line on standard error, and one with what an operator needs in addition: who works at
+        the command line is the operator."""
         self._errors.print(Text("error: ", style="bold red") + drawing.literal(text), soft_wrap=True)
-        if self._verbose and operator not in ("", text):
+        if operator not in ("", text):
             self._errors.print(drawing.literal(f"  {operator}", "dim"), soft_wrap=True)
 
 

@@ -114,7 +114,8 @@ class Session:
         """The engine waits for its next attempt: say why, then wait."""
         entry = self.store.get(self._settling)
         if entry is not None and entry.cause is not None:
-            self._notice(f"{entry.cause.user}; again in {seconds:.1f} s")
+            detail = "" if entry.cause.operator in ("", entry.cause.user) else f" ({entry.cause.operator})"
+            self._notice(f"{entry.cause.user}{detail}; again in {seconds:.1f} s")
         time.sleep(seconds)
 
     def observe(self, entry: Entry) -> tuple[Observation | None, str]:

@@ -226,13 +226,14 @@ def test_a_failure_has_its_cause_and_the_next_attempt(run: Run, tmp_path: Path) 
     plant_provider(tmp_path, FAILING)
     done = run("apply", "web.yaml")
     assert done.returncode == 1
-    assert done.stderr.splitlines() == ["error: the VIP's network is full"]
+    assert done.stderr.splitlines() == ["error: the VIP's network is full", "  neutron said 409"]
     steps = [line.split() for line in done.stdout.splitlines()]
     assert ["ok", "boot", "machine", "amphora-1", "0.42", "s"] in steps
     assert ["failed", "plug", "VIP", "amphora-1", "1.50", "s"] in steps
     shown = run("show", "web").stdout
     assert "✖ ERROR" in shown
     assert "cause  the VIP's network is full" in shown
+    assert "neutron said 409" in shown
     assert "next attempt  " in shown
     described = answer(run("show", "web", "--json"))
     listener = described["listeners"][0]["id"]
