@@ -246,7 +246,7 @@ def test_what_fails_for_now_is_tried_again_and_said(run: Run, tmp_path: Path) ->
     plant_provider(tmp_path, FLAKY)
     done = run("apply", "web.yaml")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "  wait  no machine is free; again in 0.0 s" in done.stdout.splitlines()
+    assert "  wait  no machine is free (quota 0 of 0); again in 0.0 s" in done.stdout.splitlines()
 
 
 def test_what_has_drifted_is_repaired_by_applying_the_same_file(run: Run, tmp_path: Path) -> None:
