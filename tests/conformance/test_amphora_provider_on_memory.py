@@ -1,0 +1,26 @@
+"""The amphora provider keeps every law of the provider contract, on memory drivers, in each topology."""
+
+from __future__ import annotations
+
+import pytest
+from support.memory_cloud import World
+
+from lbdrivers.testing.check import Check
+from lbdrivers.testing.check_provider import CHECKS, ProviderFixture, check_feature
+from lbdrivers_amphora.provider import FEATURES
+
+
+def fixture(topology: str) -> ProviderFixture:
+    return ProviderFixture(make=World(topology).provider, histories=10)
+
+
+@pytest.mark.parametrize("topology", ["SINGLE", "ACTIVE_STANDBY"])
+@pytest.mark.parametrize("check", CHECKS, ids=str)
+def test_law(check: Check[ProviderFixture], topology: str) -> None:
+    check(fixture(topology))
+
+
+def test_every_claimed_feature_is_shown() -> None:
+    under_test = fixture("ACTIVE_STANDBY")
+    by_law = {feature for check in CHECKS for feature in check.proves}
+    assert [one for one in sorted(FEATURES - by_law) if not check_feature(under_test, one)] == []

@@ -1,0 +1,120 @@
+"""The amphora provider on memory drivers, with a virtual clock, faults, and a process that can die."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from oslo_config import cfg
+
+from lbdrivers.drivers.context import DriverContext, Progress, Record, Records
+from lbdrivers.memory.amphora import MemoryAmphoraDriver
+from lbdrivers.memory.certificate import MemoryAuthority
+from lbdrivers.memory.cloud import Cloud
+from lbdrivers.memory.compute import MemoryCompute
+from lbdrivers.memory.faults import Faults, Hook, nothing
+from lbdrivers.memory.network import MemoryNetwork
+from lbdrivers.memory.records import MemoryRecords
+from lbdrivers.model.infra import Machine, Port
+from lbdrivers_amphora.ledger import Ledger
+from lbdrivers_amphora.provider import AmphoraProvider
+
+_DRIVERS: dict[str, Callable[[DriverContext, Faults], Any]] = {
+    "lbdrivers.compute": MemoryCompute,
+    "lbdrivers.networks": MemoryNetwork,
+    "lbdrivers.amphora": MemoryAmphoraDriver,
+    "lbdrivers.certificates": MemoryAuthority,
+}
+
+
+def configuration(topology: str = "ACTIVE_STANDBY", workers: int = 8) -> cfg.ConfigOpts:
+    """Options as if read from a file: every driver is the memory one."""
+    made = cfg.ConfigOpts()
+    made([], default_config_files=[], default_config_dirs=[])
+    # Reading registers the options; overriding needs them registered.
+    from lbdrivers_amphora.settings import read
+
+    read(made)
+    for name in ("compute_driver", "network_driver", "amphora_driver"):
+        made.set_override(name, "memory", "controller_worker")
+    made.set_override("cert_generator", "memory", "certificates")
+    made.set_override("loadbalancer_topology", topology, "controller_worker")
+    made.set_override("workers", workers, "controller_worker")
+    return made
+
+
+class HookedRecords:
+    """Records with a hook before and after each write."""
+
+    def __init__(self, records: Records, before: Hook, after: Hook) -> None:
+        self._records, self._before, self._after = records, before, after
+
+    def get(self, kind: str, record_id: str) -> Record | None:
+        return self._records.get(kind, record_id)
+
+    def list(self, kind: str, owner: str | None = None) -> tuple[Record, ...]:
+        return self._records.list(kind, owner)
+
+    def put(self, record: Record) -> Record:
+        self._before(f"put {record.kind}", (record,))
+        written = self._records.put(record)
+        self._after(f"put {record.kind}", (record,))
+        return written
+
+    def remove(self, kind: str, record_id: str) -> None:
+        self._before(f"remove {kind}", (record_id,))
+        self._records.remove(kind, record_id)
+        self._after(f"remove {kind}", (record_id,))
+
+
+@dataclass
+class World:
+    """What outlives a process: the records, the memory cloud in them, and the time."""
+
+    topology: str = "ACTIVE_STANDBY"
+    records: MemoryRecords = field(default_factory=MemoryRecords)
+    time: float = 1_700_000_000.0
+    told: list[Progress] = field(default_factory=list)
+
+    def provider(self, before: Hook = nothing, after: Hook = nothing, workers: int = 8) -> AmphoraProvider:
+        """A provider as in a new process; the hooks stand around driver calls and record writes."""
+        faults = Faults(before, after)
+        hooked = HookedRecords(self.records, before, after)
+        made: dict[str, Any] = {}
+        settings = configuration(self.topology, workers)
+
+        def load(group: str, name: str) -> Any:
+            assert name == "memory"
+            if group not in made:
+                # The memory cloud is outside: its own writes are no boundaries of ours.
+                made[group] = _DRIVERS[group](self._context(settings, self.records, load), faults)
+            return made[group]
+
+        return AmphoraProvider(self._context(settings, hooked, load))
+
+    def _context(self, settings: cfg.ConfigOpts, records: Records, load: Callable[[str, str], Any]) -> DriverContext:
+        return DriverContext(settings, records, load, self.told.append, lambda: self.time, self._sleep)
+
+    def _sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+    @property
+    def cloud(self) -> Cloud:
+        return Cloud(self.records)
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.records)
+
+    def machines(self) -> dict[str, Machine]:
+        compute = MemoryCompute(self._context(configuration(), self.records, lambda _group, _name: None))
+        found = {name: compute.find(name) for name in compute.known()}
+        return {name: machine for name, machine in found.items() if machine is not None}
+
+    def ports(self) -> dict[str, Port]:
+        return {port.name: port for port in self.cloud.ports.all()}
+
+    def kill(self, name: str) -> None:
+        """A machine dies as by a power cut."""
+        MemoryCompute(self._context(configuration(), self.records, lambda _group, _name: None)).kill(name)
