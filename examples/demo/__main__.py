@@ -63,7 +63,7 @@ class Story:
 
     def say(self, text: str, style: str = "", mark: str = "·") -> None:
         """One line below the current step."""
-        self.console.print(Text.assemble(("     ", ""), (f"{mark} ", "cyan"), (text, style)))
+        self.console.print(Text.assemble(("     ", ""), (f"{mark} ", "cyan"), (text, style)), soft_wrap=True)
 
     def ok(self, text: str) -> None:
         """One line about something that held."""
