@@ -10,17 +10,19 @@ from lbdrivers.testing.check_provider import CHECKS, ProviderFixture, check_feat
 from lbdrivers_amphora.provider import FEATURES
 
 
-def fixture(topology: str) -> ProviderFixture:
-    return ProviderFixture(make=World(topology).provider, histories=10)
+def fixture(world: World) -> ProviderFixture:
+    return ProviderFixture(make=world.provider, histories=10)
 
 
 @pytest.mark.parametrize("topology", ["SINGLE", "ACTIVE_STANDBY"])
 @pytest.mark.parametrize("check", CHECKS, ids=str)
 def test_law(check: Check[ProviderFixture], topology: str) -> None:
-    check(fixture(topology))
+    world = World(topology)
+    check(fixture(world))
+    assert world.left() == []
 
 
 def test_every_claimed_feature_is_shown() -> None:
-    under_test = fixture("ACTIVE_STANDBY")
+    under_test = fixture(World("ACTIVE_STANDBY"))
     by_law = {feature for check in CHECKS for feature in check.proves}
     assert [one for one in sorted(FEATURES - by_law) if not check_feature(under_test, one)] == []

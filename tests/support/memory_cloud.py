@@ -19,6 +19,8 @@ from lbdrivers.memory.records import MemoryRecords
 from lbdrivers.model.infra import Machine, Port
 from lbdrivers_amphora.ledger import Ledger
 from lbdrivers_amphora.provider import AmphoraProvider
+from lbdrivers_amphora.records import KIND_AMPHORA, KIND_BALANCER
+from lbdrivers_amphora.settings import read
 
 _DRIVERS: dict[str, Callable[[DriverContext, Faults], Any]] = {
     "lbdrivers.compute": MemoryCompute,
@@ -33,8 +35,6 @@ def configuration(topology: str = "ACTIVE_STANDBY", workers: int = 8) -> cfg.Con
     made = cfg.ConfigOpts()
     made([], default_config_files=[], default_config_dirs=[])
     # Reading registers the options; overriding needs them registered.
-    from lbdrivers_amphora.settings import read
-
     read(made)
     for name in ("compute_driver", "network_driver", "amphora_driver"):
         made.set_override(name, "memory", "controller_worker")
@@ -118,3 +118,10 @@ class World:
     def kill(self, name: str) -> None:
         """A machine dies as by a power cut."""
         MemoryCompute(self._context(configuration(), self.records, lambda _group, _name: None)).kill(name)
+
+    def left(self) -> list[str]:
+        """Everything that belongs to a load balancer, one text each: machines, ports, addresses, records."""
+        found = [f"machine {name}" for name in self.cloud.machines.ids()]
+        found += [f"port {name}" for name in self.cloud.ports.ids()]
+        found += [f"address {name}" for name in self.cloud.addresses.ids()]
+        return found + [f"{kind} {one.id}" for kind in (KIND_AMPHORA, KIND_BALANCER) for one in self.records.list(kind)]
