@@ -75,6 +75,11 @@ class InterfaceFile:
     is_sriov: bool = False
 
     @property
+    def announced(self) -> tuple[str, ...]:
+        """Addresses that are this interface's own: whoever had them before has them no more."""
+        return tuple(address.address for address in self.addresses if address.owned is not False)
+
+    @property
     def vips(self) -> tuple[str, ...]:
         """The VIPs, the primary one first."""
         return tuple(address.address for address in self.addresses if address.owned is not None)

@@ -51,7 +51,15 @@ def _find(mac: str) -> Program[Link | None]:
 
 def _apply(layout: Layout, file: InterfaceFile) -> Program[Finished]:
     yield from do(WriteFile(layout.interface(file.name), render(file), 0o644))
-    return (yield from do(ApplyInterface(file)))
+    return (yield from _set_up(file))
+
+
+def _set_up(file: InterfaceFile) -> Program[Finished]:
+    """Make the interface what the file says; neighbours that knew its addresses elsewhere are told."""
+    outcome = yield from do(ApplyInterface(file))
+    if outcome.ok:
+        yield from do(Announce(file.announced))
+    return outcome
 
 
 def _note(layout: Layout, mac: str, name: str | None) -> Program[None]:
@@ -79,8 +87,6 @@ def plug_vip(layout: Layout, request: PlugVip) -> Program[Response]:
     outcome = yield from _apply(layout, file)
     if not outcome.ok:
         return failure(500, "Error plugging VIP", outcome.words)
-    if owns:
-        yield from do(Announce(file.vips))
     addresses = ", ".join(ipaddress.ip_address(vip).exploded for vip in file.vips)
     return success(202, f"VIPs plugged on interface {VIP_INTERFACE}: {addresses}")
 
@@ -98,7 +104,6 @@ def plug_network(layout: Layout, request: PlugNetwork) -> Program[Response]:
     outcome = yield from _apply(layout, file)
     if not outcome.ok:
         return failure(500, f"Error plugging {'vip' if request.vip_network else 'network'}", outcome.words)
-    yield from do(Announce(tuple(fixed.ip_address for fixed in request.fixed_ips)))
     if link.inside:
         return success(202, f"Updated existing interface {name}")
     return success(202, f"Plugged on interface {name}")
@@ -167,7 +172,7 @@ def restore(layout: Layout) -> Program[tuple[str, ...]]:
         if link is None or link.inside or file is None:
             continue
         yield from do(MoveLink(mac, file.name))
-        outcome = yield from do(ApplyInterface(file))
+        outcome = yield from _set_up(file)
         failed += [] if outcome.ok else [f"{file.name}: {outcome.words}"]
     return tuple(failed)
 

@@ -30,8 +30,16 @@ from pathlib import Path
 MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
 # <linux/sockios.h>, <linux/if.h>
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
-#: So that a client here can open tens of thousands of connections a second (ip-sysctl.rst).
-CONNECTIONS = {"ip_local_port_range": "1024 65535", "tcp_tw_reuse": "1"}
+#: Settings of the network (ip-sysctl.rst): a client here can open tens of thousands of connections a
+#: second; a link that comes up tells everybody its addresses, which may have been another machine's a
+#: moment ago. Addresses are ours by allocation, so no duplicate is looked for (RFC 4862): that takes a second.
+NETWORK = {
+    "ipv4/ip_local_port_range": "1024 65535",
+    "ipv4/tcp_tw_reuse": "1",
+    "ipv4/conf/all/arp_notify": "1",
+    "ipv6/conf/all/ndisc_notify": "1",
+    "ipv6/conf/default/accept_dad": "0",
+}
 #: The command is started again after so many seconds, doubling up to the second figure, and at
 #: once when it had lived for the third.
 FIRST_PAUSE, LONGEST_PAUSE, LONG_LIFE = 0.1, 5.0, 10.0
@@ -111,8 +119,9 @@ def furnish(hostname: str, hidden: str) -> None:
         request = fcntl.ioctl(handle, SIOCGIFFLAGS, struct.pack("16sh14x", b"lo", 0))
         flags = struct.unpack("16sh14x", request)[1]
         fcntl.ioctl(handle, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | IFF_UP))
-    for name, value in CONNECTIONS.items():
-        Path("/proc/sys/net/ipv4", name).write_text(value)
+    for name, value in NETWORK.items():
+        with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+            Path("/proc/sys/net", name).write_text(value)
 
 
 def receive() -> dict[str, object]:

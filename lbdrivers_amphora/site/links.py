@@ -41,7 +41,7 @@ def add_bridge(network_id: str, mtu: int, addresses: Iterable[str]) -> list[str]
     mac = mac_address(network_id)
     return [
         f"link add {name} mtu {mtu} address {mac} up type bridge stp_state 0 mcast_snooping 0",
-        *(f"address add {address} dev {name}{_prompt(address)}" for address in addresses),
+        *(f"address add {address} dev {name}" for address in addresses),
     ]
 
 
@@ -51,17 +51,18 @@ def add_veth(outer: str, bridge: str, mtu: int, inner: str, mac: str) -> str:
 
 
 def configure(name: str, addresses: Iterable[str], gateways: Iterable[str] = ()) -> list[str]:
-    """Commands that give a link its addresses (with prefix length) and bring it up."""
+    """Commands that give a link its addresses (with prefix length) and bring it up.
+
+    The kernel announces IPv4 addresses when their link comes up, IPv6 ones when they are added to a link
+    that is up (``arp_notify``, ``ndisc_notify``; ip-sysctl.rst).
+    """
+    known = list(addresses)
     return [
-        *(f"address add {address} dev {name}{_prompt(address)}" for address in addresses),
+        *(f"address add {address} dev {name}" for address in known if ":" not in address),
         f"link set {name} up",
+        *(f"address add {address} dev {name}" for address in known if ":" in address),
         *(f"route add default via {gateway} dev {name}" for gateway in gateways),
     ]
-
-
-def _prompt(address: str) -> str:
-    """IPv6 addresses are ours by allocation: usable at once, no duplicate detection (RFC 4862)."""
-    return " nodad" if ":" in address else ""
 
 
 def mac_address(text: str, attempt: int = 0) -> str:
