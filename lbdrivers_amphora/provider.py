@@ -20,7 +20,7 @@ from lbdrivers.model.resources import LoadBalancer
 from lbdrivers_amphora.decide import health
 from lbdrivers_amphora.decide.addressing import same_networks
 from lbdrivers_amphora.decide.plan import amphora_actions, tree_actions
-from lbdrivers_amphora.decide.topology import AmphoraPlan, plan_amphorae
+from lbdrivers_amphora.decide.topology import TOPOLOGIES, AmphoraPlan, plan_amphorae
 from lbdrivers_amphora.flows import recipes
 from lbdrivers_amphora.flows.compile import run
 from lbdrivers_amphora.flows.work import Drivers, Work
@@ -88,6 +88,7 @@ class AmphoraProvider:
             name, recipe = "create", recipes.CREATE
         elif (
             applied is not None
+            and not balancer.unsettled
             and not (plan.build or plan.remove)
             and same_networks(LoadBalancer.model_validate_json(balancer.tree), desired)
         ):
@@ -105,17 +106,18 @@ class AmphoraProvider:
         run("delete", recipes.DELETE, self._work(balancer, None, AmphoraPlan((), (), going)))
 
     def failover(self, load_balancer_id: str) -> None:
-        """See the contract. What is dead is replaced at once; a healthy pair one after the other,
-        the one without the VIP first, so that one always serves."""
+        """See the contract. What is dead or missing is replaced at once; a healthy pair one after the
+        other, the one without the VIP first, so that one always serves."""
         balancer = self._ledger.balancer(load_balancer_id)
         if balancer is None or balancer.tree is None:
             raise PermanentError(f"there is no load balancer {load_balancer_id} to fail over")
         tree = LoadBalancer.model_validate_json(balancer.tree)
         reports = self._reports(self._ledger.amphorae(load_balancer_id))
         dead = frozenset(amphora.id for amphora, report in reports if report is None)
+        missing = len(reports) < len(TOPOLOGIES[balancer.topology])
         rounds = (
             [dead]
-            if dead
+            if dead or missing
             else [
                 frozenset({amphora.id})
                 for amphora, report in sorted(reports, key=lambda pair: pair[1] is not None and pair[1].holds_vip)
@@ -166,9 +168,11 @@ class AmphoraProvider:
             balancer = Balancer(id=desired.id, name=desired.name, topology=self._settings.topology)
         plan = self._plan(balancer, commit=False)
         actions = list(amphora_actions(plan))
+        if balancer.unsettled and not actions:
+            actions.append(PlannedAction(_told(desired), "finish an interrupted update", Mildness.RELOAD))
         if applied is None or balancer.tree is None or not plan.keep:
             if not actions:
-                actions.append(PlannedAction(f"load balancer {desired.name or desired.id}", "create", Mildness.REPLACE))
+                actions.append(PlannedAction(_told(desired), "create", Mildness.REPLACE))
             return tuple(actions)
         amphora = plan.keep[0]
 
@@ -251,6 +255,10 @@ class AmphoraProvider:
         if machine is None:
             raise TemporaryError("an amphora's machine is missing", f"machine {amphora.machine}")
         return self._drivers.amphora.facts(machine, amphora.id)
+
+
+def _told(tree: LoadBalancer) -> str:
+    return f"load balancer {tree.name or tree.id}"
 
 
 def _appliance(amphora: Amphora, report: ApplianceReport | None) -> Appliance:

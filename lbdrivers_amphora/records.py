@@ -70,6 +70,8 @@ class Balancer(_Record):
     """What belongs to the load balancer as a whole.
 
     :param tree: the last tree that was applied completely, as JSON; None before the first.
+    :param unsettled: an update that touches machines or networks has begun and not ended, so they
+        may be those of another tree than ``tree``.
     :param retired: totals of amphorae that are gone, by amphora id and listener id.
     """
 
@@ -77,6 +79,7 @@ class Balancer(_Record):
     name: str
     topology: Topology
     tree: str | None = None
+    unsettled: bool = False
     vip_addresses: tuple[str, ...] = ()
     retired: Mapping[str, Mapping[str, Statistics]] = {}
 

@@ -59,13 +59,15 @@ def run(name: str, recipe: Recipe, work: Work) -> None:
             flow.add(_stage(f"{number} {stage.subject}", stage, subjects, work))
     if not len(flow):
         return
-    # An executor of our own: taskflow's takes a second to shut down.
-    with ThreadPoolExecutor(work.settings.workers) as executor:
-        engine = engines.load(flow, engine="parallel", executor=executor)
-        try:
-            engine.run()
-        except WrappedFailure as wrapped:
-            raise _gravest(wrapped) from wrapped
+    try:
+        if _alone(work):
+            engines.load(flow, engine="serial").run()
+            return
+        # An executor of our own: taskflow's takes a second to shut down.
+        with ThreadPoolExecutor(work.settings.workers) as executor:
+            engines.load(flow, engine="parallel", executor=executor).run()
+    except WrappedFailure as wrapped:
+        raise _gravest(wrapped) from wrapped
 
 
 def _gravest(wrapped: WrappedFailure) -> BaseException:
@@ -89,4 +91,10 @@ def _stage(name: str, stage: Stage, subjects: Iterable[str], work: Work) -> Any:
         lines.append(line)
     if stage.subject is Subject.LOAD_BALANCER:
         return lines[0]
-    return unordered_flow.Flow(name).add(*lines)
+    together = linear_flow.Flow if _alone(work) else unordered_flow.Flow
+    return together(name).add(*lines)
+
+
+def _alone(work: Work) -> bool:
+    """One worker needs no threads, and takes the same order in each run."""
+    return work.settings.workers == 1

@@ -11,7 +11,11 @@ from lbdrivers_amphora.flows.recipe import Recipe, Stage, Step, Subject
 
 RESERVE = Stage(
     Subject.LOAD_BALANCER,
-    (Step("reserve VIP", steps.reserve_vip), Step("reserve ports", steps.reserve_ports)),
+    (
+        Step("mark as unsettled", steps.mark_unsettled),
+        Step("reserve VIP", steps.reserve_vip),
+        Step("reserve ports", steps.reserve_ports),
+    ),
 )
 BUILD = Stage(
     Subject.BUILT,

@@ -26,6 +26,13 @@ POLL = 0.02
 T = TypeVar("T")
 
 
+def mark_unsettled(work: Work, _: str) -> None:
+    """Commit that machines and networks are about to change, so that whoever comes after a crash looks
+    at them all, even if the wanted tree is the old one again."""
+    if not work.balancer.unsettled:
+        work.change_balancer(lambda _: {"unsettled": True})
+
+
 def reserve_vip(work: Work, _: str) -> None:
     """Make the VIP's port, with the wanted addresses or any free ones; it is never plugged."""
     tree = work.desired
@@ -161,12 +168,15 @@ def configure(work: Work, amphora_id: str) -> None:
 
 
 def mark_allocated(work: Work, _: str) -> None:
-    """The amphorae serve; the tree is applied. One place, so that both are true together."""
+    """The amphorae serve; the tree is applied. One place, so that both are true together. Whoever was
+    replaced is marked first: of two that serve in one slot, nobody could tell later which one stays."""
+    for amphora in work.removed:
+        mark_pending_delete(work, amphora.id)
     for amphora in work.built:
         known = work.amphora(amphora.id)
         work.update(known.model_copy(update={"status": AmphoraStatus.ALLOCATED}))
     tree = work.desired.model_dump_json(exclude_defaults=True)
-    work.change_balancer(lambda _: {"tree": tree, "name": work.desired.name})
+    work.change_balancer(lambda _: {"tree": tree, "name": work.desired.name, "unsettled": False})
 
 
 def mark_pending_delete(work: Work, amphora_id: str) -> None:

@@ -1,0 +1,246 @@
+"""The amphora provider dies at every boundary of every driver call and record write; the next one goes on.
+
+Exhaustive: each verb runs once for each boundary there is. Recovery is tried once for each state of the
+world that a death can leave, as deaths between two reads leave the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+from support import bundles
+from support.memory_cloud import World
+
+from lbdrivers.drivers.context import Record
+from lbdrivers.drivers.provider import Provider
+from lbdrivers.memory.cloud import StoredAppliance
+from lbdrivers.memory.records import MemoryRecords
+from lbdrivers.model.resources import LoadBalancer
+from lbdrivers_amphora.decide.topology import TOPOLOGIES
+from lbdrivers_amphora.records import AmphoraStatus
+
+#: A verb with everything that it is called with.
+Act = Callable[[Provider], None]
+
+
+class Death(BaseException):
+    """The process ends here: no handler runs, or if one does, it reaches nothing any more."""
+
+
+class Mortal:
+    """The hooks of a process that dies at its n-th boundary; whatever it tries afterwards fails."""
+
+    def __init__(self, boundaries: int) -> None:
+        self.boundaries = boundaries
+        self.calls: list[str] = []
+
+    def before(self, verb: str, _arguments: tuple[object, ...]) -> None:
+        self._pass(f"before {verb}")
+
+    def after(self, verb: str, _arguments: tuple[object, ...]) -> None:
+        self._pass(f"after {verb}")
+
+    def _pass(self, boundary: str) -> None:
+        if len(self.calls) > self.boundaries:
+            raise Death
+        self.calls.append(boundary)
+        if len(self.calls) > self.boundaries:
+            raise Death
+
+    @property
+    def dead(self) -> bool:
+        return len(self.calls) > self.boundaries
+
+
+class CountedRecords(MemoryRecords):
+    """Records that count their writes: the same count in the same run is the same state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes = 0
+
+    def put(self, record: Record) -> Record:
+        self.writes += 1
+        return super().put(record)
+
+    def remove(self, kind: str, record_id: str) -> None:
+        self.writes += 1
+        super().remove(kind, record_id)
+
+    def copy(self) -> CountedRecords:
+        copied = CountedRecords()
+        copied._records = dict(self._records)
+        return copied
+
+
+HERE, THERE, ELSEWHERE = (bundles.ident(f"subnet {name}") for name in ("here", "there", "elsewhere"))
+
+
+def tree(*subnets: str) -> LoadBalancer:
+    members = tuple(bundles.member(f"member {n}", f"192.0.2.{n + 1}", subnet_id=one) for n, one in enumerate(subnets))
+    pool = bundles.pool(members=members)
+    return bundles.tree((bundles.listener(default_pool_id=pool.id),), (pool,), name="web")
+
+
+OLD, NEW = tree(HERE, THERE), tree(HERE, ELSEWHERE)
+
+
+def apply(desired: LoadBalancer, applied: LoadBalancer | None) -> Act:
+    return lambda provider: provider.apply(desired, applied)
+
+
+def remove(provider: Provider) -> None:
+    provider.remove(OLD.id)
+
+
+def failover(provider: Provider) -> None:
+    provider.failover(OLD.id)
+
+
+def a_master_dies(world: World) -> None:
+    world.kill(next(one.machine for one in world.ledger.amphorae(OLD.id) if one.role in ("MASTER", "STANDALONE")))
+
+
+def the_master_falls_silent(world: World) -> None:
+    """Its machine runs, but its agent is gone."""
+    name = next(one.machine for one in world.ledger.amphorae(OLD.id) if one.role in ("MASTER", "STANDALONE"))
+
+    def stranger(old: StoredAppliance | None) -> StoredAppliance:
+        assert old is not None
+        return replace(old, amphora_id="nobody", load_balancer=None)
+
+    world.cloud.appliances.change(name, stranger)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A verb that is interrupted, and the ways in which the next process goes on.
+
+    :param existing: whether ``OLD`` is applied before.
+    :param recoveries: name -> verb, and the tree that must be there afterwards; None: nothing.
+    """
+
+    verb: Act
+    recoveries: dict[str, tuple[Act, LoadBalancer | None]]
+    existing: bool = True
+    prepare: Callable[[World], None] = lambda _world: None
+
+
+GONE = {"remove": (remove, None)}
+SCENARIOS = {
+    "create": Scenario(apply(OLD, None), {"again": (apply(OLD, None), OLD), **GONE}, existing=False),
+    "update": Scenario(
+        apply(NEW, OLD),
+        {"again": (apply(NEW, OLD), NEW), "back": (apply(OLD, OLD), OLD), **GONE},
+    ),
+    "failover": Scenario(failover, {"again": (failover, OLD), "apply": (apply(OLD, OLD), OLD), **GONE}),
+    "failover of the dead": Scenario(
+        failover, {"again": (failover, OLD), "apply": (apply(OLD, OLD), OLD), **GONE}, prepare=a_master_dies
+    ),
+    "failover of the silent": Scenario(failover, {"again": (failover, OLD), **GONE}, prepare=the_master_falls_silent),
+    "delete": Scenario(remove, {**GONE, "apply": (apply(OLD, None), OLD)}),
+}
+
+
+def world_of(scenario: Scenario, topology: str) -> World:
+    world = World(topology, CountedRecords())
+    if scenario.existing:
+        world.provider().apply(OLD, None)
+        scenario.prepare(world)
+    return world
+
+
+def copy_of(world: World) -> World:
+    assert isinstance(world.records, CountedRecords)
+    return World(world.topology, world.records.copy())
+
+
+def expect_no_orphan(world: World) -> None:
+    """Whatever exists outside has a record that names it."""
+    amphorae = world.ledger.amphorae(OLD.id)
+    balancers = world.ledger.balancers()
+    assert world.machines().keys() <= {one.machine for one in amphorae}
+    for name in world.ports():
+        named = any(name in (one.management_port, one.vrrp_port) for one in amphorae)
+        named = named or any(name.startswith(one.member_port("")) for one in amphorae)
+        assert named or name in {one.vip_port for one in balancers}, f"nobody knows the port {name}"
+
+
+def expect_exactly(world: World, wanted: LoadBalancer, vip: tuple[str, ...]) -> None:
+    """The wanted machines and ports, no more and no less, configured as wanted, at the same address."""
+    amphorae = world.ledger.amphorae(wanted.id)
+    slots = TOPOLOGIES[world.provider()._settings.topology]
+    assert sorted(one.role for one in amphorae) == sorted(slot.role for slot in slots)
+    assert {one.status for one in amphorae} == {AmphoraStatus.ALLOCATED}
+    assert world.machines().keys() == {one.machine for one in amphorae}
+    network = {subnet: world.cloud.subnets.get(subnet) for subnet in (HERE, THERE, ELSEWHERE)}
+    nets = {network[member.subnet_id].subnet.network_id for member in wanted.pools[0].members}
+    ports = {wanted.id: f"octavia-lb-{wanted.id}"}
+    plugged = {
+        name: one.machine
+        for one in amphorae
+        for name in (one.management_port, one.vrrp_port, *(one.member_port(net) for net in nets))
+    }
+    assert {name: port.machine for name, port in world.ports().items()} == {ports[wanted.id]: None, **plugged}
+    held = {f"{fixed.subnet_id}/{fixed.address}" for port in world.ports().values() for fixed in port.fixed}
+    assert world.cloud.addresses.ids() == held
+    for one in amphorae:
+        appliance = world.cloud.appliances.get(one.machine)
+        assert appliance is not None and appliance.load_balancer == wanted and appliance.amphora_id == one.id
+        macs = {port.mac for port in world.ports().values() if port.machine == one.machine}
+        assert {interface.mac for interface in appliance.interfaces} < macs
+        assert len(appliance.interfaces) == 1 + len(nets)
+    seen = world.provider().observe(wanted.id)
+    assert [one.holds_vip for one in seen.appliances].count(True) == 1
+    assert not vip or seen.vip_addresses == vip
+    assert world.provider().plan(wanted, wanted) == ()
+    reloads = {one.machine: one.reloads for one in world.cloud.appliances.all()}
+    world.provider().apply(wanted, None)
+    assert {one.machine: one.reloads for one in world.cloud.appliances.all()} == reloads
+
+
+def held_vip(world: World) -> tuple[str, ...]:
+    port = world.ports().get(f"octavia-lb-{OLD.id}")
+    return () if port is None else tuple(fixed.address or "" for fixed in port.fixed)
+
+
+@pytest.mark.parametrize("topology", ["SINGLE", "ACTIVE_STANDBY"])
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_death(name: str, topology: str, capsys: pytest.CaptureFixture[str]) -> None:
+    scenario = SCENARIOS[name]
+    before = world_of(scenario, topology)
+    whole = Mortal(10**9)
+    scenario.verb(copy_of(before).provider(whole.before, whole.after, workers=1))
+    states: set[int] = set()
+    failures = []
+    for boundary in range(len(whole.calls)):
+        world, mortal = copy_of(before), Mortal(boundary)
+        with pytest.raises(Death):
+            scenario.verb(world.provider(mortal.before, mortal.after, workers=1))
+        assert mortal.calls == whole.calls[: boundary + 1], "the order of calls changes from run to run"
+        if world.records.writes in states:
+            continue
+        states.add(world.records.writes)
+        vip = held_vip(world)
+        for recovery, (act, wanted) in scenario.recoveries.items():
+            after = copy_of(world)
+            try:
+                expect_no_orphan(after)
+                act(after.provider())
+                if wanted is None:
+                    assert after.left() == []
+                else:
+                    expect_exactly(after, wanted, vip)
+            except Exception as error:  # noqa: BLE001 all of them are shown together
+                failures.append(
+                    f"{boundary} {mortal.calls[-1]}, then {recovery}: {type(error).__name__}: {str(error)[:400]}"
+                )
+    with capsys.disabled():
+        print(
+            f"\n{name}, {topology}: {len(whole.calls)} deaths, {len(states)} states, "
+            f"{len(states) * len(scenario.recoveries)} recoveries",
+            end="",
+        )
+    assert not failures, f"{len(failures)} failures:\n" + "\n".join(failures)
