@@ -54,8 +54,10 @@ from lbdrivers_amphora.wire.routes import (
     UploadHaproxy,
 )
 
-#: A group in the uploaded text gives way to the one of the appliance's own file.
-_GROUP = re.compile(r"\s+group\s.*")
+#: Words that begin a section of a configuration other than global (HAProxy configuration manual 2.6).
+_OTHER_SECTION = re.compile(
+    "backend|cache|defaults|fcgi-app|frontend|http-errors|listen|log-forward|mailers|peers|program|resolvers|ring|userlist"
+)
 _BIND = re.compile(r"^\s*bind\s+(\S+):\d+(?:\s|$)", re.MULTILINE)
 
 
@@ -73,7 +75,7 @@ def upload(layout: Layout, request: UploadHaproxy) -> Program[Response]:
     balancer = request.load_balancer_id
     path, peer = layout.haproxy_config(balancer), peer_name(request.amphora_id)
     try:
-        text = _GROUP.sub("", request.content.decode())
+        text = without_group(request.content.decode())
     except UnicodeDecodeError as error:
         return failure(400, "Invalid request", f"the text is not UTF-8: {error}")
     if (yield from do(ReadFile(path))) != text.encode():
@@ -87,6 +89,17 @@ def upload(layout: Layout, request: UploadHaproxy) -> Program[Response]:
             return failure(400, "Invalid request", checked.words)
         yield from do(Rename(f"{path}.new", path))
     return success(202, etag=md5(request.content))
+
+
+def without_group(text: str) -> str:
+    """The text without ``group`` lines of its global section: the appliance's own file has the one that counts."""
+    kept: list[str] = []
+    in_global = False
+    for line in text.split("\n"):
+        word = next(iter(line.split(maxsplit=1)), "")
+        in_global = word == "global" or (in_global and not _OTHER_SECTION.fullmatch(word))
+        kept += [] if in_global and word == "group" else [line]
+    return "\n".join(kept)
 
 
 def get(layout: Layout, request: GetHaproxy) -> Program[Response]:

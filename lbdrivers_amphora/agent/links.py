@@ -10,6 +10,8 @@ import errno
 import ipaddress
 import logging
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -44,6 +46,9 @@ _LINK_UP = 1
 #: Priority of rules for traffic that starts from a VIP; the same that keepalived is told to use.
 _RULE_PRIORITY = 100
 _FAMILY = {4: 2, 6: 10}
+#: Seconds between announcements of an address: soon, for a switch whose port has just come up may not
+#: forward yet; and after the interval of RFC 5227, section 2.3.
+_ANNOUNCE_AGAIN = (0.1, 2.0)
 _DEFAULTS = ("0.0.0.0/0", "::/0")
 
 
@@ -145,9 +150,17 @@ class Links:
         return Finished(ok=True)
 
     def announce(self, addresses: tuple[str, ...]) -> None:
-        """Those of the addresses that are on an interface inside."""
-        if not addresses:
-            return
+        """Those of the addresses that are on an interface inside; now, and again in the background."""
+        if addresses:
+            self._announce(addresses)
+            threading.Thread(target=self._repeat, args=(addresses,), name="announce", daemon=True).start()
+
+    def _repeat(self, addresses: tuple[str, ...]) -> None:
+        for pause in _ANNOUNCE_AGAIN:
+            time.sleep(pause)
+            self._announce(addresses)
+
+    def _announce(self, addresses: tuple[str, ...]) -> None:
 
         def work(netlink: Any) -> None:
             links = {link["index"]: (link.get("ifname"), link.get("address")) for link in netlink.get_links()}

@@ -43,6 +43,7 @@ class TrackScript:
 class Configuration:
     """One VRRP instance with everything that moves with it.
 
+    :param name: of the instance, and of this router in keepalived's own messages.
     :param version: of VRRP, 2 or 3.
     :param advertisement_interval: seconds, as keepalived reads them.
     :param peers: VRRP addresses of the other amphorae.

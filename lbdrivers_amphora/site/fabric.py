@@ -85,10 +85,13 @@ class Fabric:
         if not missing:
             return
         cables = [self._cable(port, instance, inner) for inner, port in missing.items()]
-        addresses = [c for inner, port in missing.items() if inner in configure for c in self._addresses(inner, port)]
+        ours = {inner: port for inner, port in missing.items() if inner in configure}
         with self.box.network(fabric) as here, machine.network(pid) as there:
             links.run(here, [f"{cable} netns /proc/self/fd/{there}" for cable in cables], (there, lock))
-            links.run(there, addresses, (lock,))
+            links.run(there, [c for inner, port in ours.items() for c in self._addresses(inner, port)], (lock,))
+            # Another machine may have had these addresses a moment ago.
+            links.run(here, [links.settle(_outer(port, instance)) for port in ours.values()], (lock,))
+            links.run(there, [links.announce(inner, port.mac) for inner, port in ours.items()], (lock,))
 
     def unplug(self, lock: int, port: Port) -> None:
         """Remove the port's cable, whichever machine it leads to; none is success.

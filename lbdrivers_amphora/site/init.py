@@ -31,8 +31,8 @@ MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
 # <linux/sockios.h>, <linux/if.h>
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 #: Settings of the network (ip-sysctl.rst): a client here can open tens of thousands of connections a
-#: second; a link that comes up tells everybody its addresses, which may have been another machine's a
-#: moment ago. Addresses are ours by allocation, so no duplicate is looked for (RFC 4862): that takes a second.
+#: second; links announce their addresses (see ``links.announce``). Addresses are ours by allocation, so no
+#: duplicate is looked for (RFC 4862), which would take a second.
 NETWORK = {
     "ipv4/ip_local_port_range": "1024 65535",
     "ipv4/tcp_tw_reuse": "1",

@@ -50,19 +50,23 @@ def add_veth(outer: str, bridge: str, mtu: int, inner: str, mac: str) -> str:
     return f"link add {outer} mtu {mtu} master {bridge} up type veth peer name {inner} mtu {mtu} address {mac}"
 
 
-def configure(name: str, addresses: Iterable[str], gateways: Iterable[str] = ()) -> list[str]:
-    """Commands that give a link its addresses (with prefix length) and bring it up.
+def configure(name: str, addresses: Iterable[str]) -> list[str]:
+    """Commands that bring a link up and give it its addresses (with prefix length)."""
+    return [f"link set {name} up", *(f"address add {address} dev {name}" for address in addresses)]
 
-    The kernel announces IPv4 addresses when their link comes up, IPv6 ones when they are added to a link
-    that is up (``arp_notify``, ``ndisc_notify``; ip-sysctl.rst).
+
+def settle(name: str) -> str:
+    """Command that has the kernel finish what the link's carrier set in motion: then its bridge forwards.
+
+    To be shown, a link's state must be settled (``rtnl_getlink`` in the kernel); a busy host lets that wait else.
     """
-    known = list(addresses)
-    return [
-        *(f"address add {address} dev {name}" for address in known if ":" not in address),
-        f"link set {name} up",
-        *(f"address add {address} dev {name}" for address in known if ":" in address),
-        *(f"route add default via {gateway} dev {name}" for gateway in gateways),
-    ]
+    return f"link show dev {name}"
+
+
+def announce(name: str, mac: str) -> str:
+    """Command that tells neighbours where the link's addresses are: a link that is given its MAC, be it the
+    same, says so (``arp_notify``, ``ndisc_notify`` in ip-sysctl.rst)."""
+    return f"link set {name} address {mac}"
 
 
 def mac_address(text: str, attempt: int = 0) -> str:
