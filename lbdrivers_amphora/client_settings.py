@@ -5,11 +5,13 @@ Law: names and defaults are those of octavia.conf.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from oslo_config import cfg
 
-from lbdrivers.errors import InvalidInput, Problem
+from lbdrivers.settings import refusal
+from lbdrivers.settings.names import driver
 
 _AMPHORA = (
     cfg.FloatOpt("rest_request_conn_timeout", default=10.0, min=0.1, help="Seconds to connect to an agent."),
@@ -18,6 +20,7 @@ _AMPHORA = (
 )
 # Equal to the provider's own registration, word for word: oslo.config refuses two that differ.
 _CERTIFICATES = (cfg.StrOpt("cert_generator", default="local"),)
+OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {"haproxy_amphora": _AMPHORA, "certificates": _CERTIFICATES}
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,13 @@ class ClientSettings:
 def read(configuration: cfg.ConfigOpts) -> ClientSettings:
     """The settings out of parsed configuration. :raises InvalidInput: on a bad value."""
     try:
-        configuration.register_opts(_AMPHORA, group="haproxy_amphora")
-        configuration.register_opts(_CERTIFICATES, group="certificates")
+        for section, options in OPTIONS.items():
+            configuration.register_opts(options, group=section)
         return ClientSettings(
             connect_timeout=configuration.haproxy_amphora.rest_request_conn_timeout,
             read_timeout=configuration.haproxy_amphora.rest_request_read_timeout,
             port=configuration.haproxy_amphora.bind_port,
-            authority=configuration.certificates.cert_generator,
+            authority=driver(configuration.certificates.cert_generator),
         )
     except (cfg.Error, ValueError) as error:
-        raise InvalidInput((Problem("configuration", "", str(error)),)) from error
+        raise refusal(error) from error

@@ -6,12 +6,15 @@ differs from Octavia's, the field's text says why.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from oslo_config import cfg
 
 from lbdrivers.drivers.amphora import Topology, VrrpTimers
 from lbdrivers.errors import InvalidInput, Problem
+from lbdrivers.settings import refusal
+from lbdrivers.settings.names import driver
 
 _CONTROLLER_WORKER = (
     cfg.StrOpt("loadbalancer_topology", default="ACTIVE_STANDBY", choices=[t.value for t in Topology]),
@@ -19,9 +22,11 @@ _CONTROLLER_WORKER = (
     cfg.StrOpt("network_driver", default="local"),
     cfg.StrOpt("amphora_driver", default="rest"),
     cfg.ListOpt("amp_boot_network_list", default=["management"]),
-    cfg.FloatOpt("amp_active_timeout", default=60.0, min=0.1, help="Seconds to wait for a machine and its agent."),
-    cfg.IntOpt("workers", default=8, min=1, help="Threads that work on one load balancer's amphorae."),
+    cfg.FloatOpt("amp_active_timeout", min=0.1, help="Seconds to wait for a machine and its agent."),
+    cfg.IntOpt("amp_active_retries", min=1, help="With amp_active_wait_sec: another way to say amp_active_timeout."),
+    cfg.IntOpt("amp_active_wait_sec", min=1, help="Seconds between two looks at a machine, as Octavia counts them."),
 )
+_TASK_FLOW = (cfg.IntOpt("max_workers", default=8, min=1, help="Threads that work on one load balancer's amphorae."),)
 _CERTIFICATES = (
     cfg.StrOpt("cert_generator", default="local"),
     cfg.IntOpt("cert_validity_time", default=30 * 24 * 3600, min=60),
@@ -35,6 +40,16 @@ _KEEPALIVED = (
     cfg.FloatOpt("vrrp_garp_refresh_interval", default=5.0, min=0),
     cfg.IntOpt("vrrp_garp_refresh_count", default=2, min=1),
 )
+OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
+    "controller_worker": _CONTROLLER_WORKER,
+    "certificates": _CERTIFICATES,
+    "keepalived_vrrp": _KEEPALIVED,
+    "task_flow": _TASK_FLOW,
+}
+#: Seconds to wait for a machine and its agent: a container boots in one, a small VM in thirty.
+ACTIVE_TIMEOUT = 60.0
+#: Octavia's defaults of amp_active_retries and amp_active_wait_sec, for a file that sets one of them.
+_OCTAVIA_RETRIES, _OCTAVIA_WAIT = 30, 10
 
 
 @dataclass(frozen=True)
@@ -46,7 +61,8 @@ class AmphoraSettings:
     load balancer is that it survives a machine."""
 
     compute_driver: str
-    """Entry point in ``lbdrivers.compute``. Default ``local``: this very host, no cloud needed."""
+    """Entry point in ``lbdrivers.compute``. Default ``local``: this very host, no cloud needed. Here and
+    below, Octavia's names of drivers stand for ours (``names.DRIVERS``)."""
 
     network_driver: str
     """Entry point in ``lbdrivers.networks``."""
@@ -62,11 +78,11 @@ class AmphoraSettings:
     each machine's first interface."""
 
     active_timeout: float
-    """Seconds until a machine that does not answer counts as failed. Default 60: a container boots
-    in one, a small VM in thirty."""
+    """Seconds until a machine that does not answer counts as failed: amp_active_timeout, else
+    amp_active_retries times amp_active_wait_sec where a file sets one of them, else 60."""
 
     workers: int
-    """Threads that work on one load balancer's amphorae at once."""
+    """Threads that work on one load balancer's amphorae at once. Default 8 (Octavia: 5)."""
 
     certificate_validity: float
     """Seconds that an agent's certificate is valid. Default 30 days, as in Octavia."""
@@ -81,9 +97,8 @@ def read(configuration: cfg.ConfigOpts) -> AmphoraSettings:
 
     :raises InvalidInput: on a bad value; names section, option and what is allowed.
     """
-    configuration.register_opts(_CONTROLLER_WORKER, group="controller_worker")
-    configuration.register_opts(_CERTIFICATES, group="certificates")
-    configuration.register_opts(_KEEPALIVED, group="keepalived_vrrp")
+    for section, options in OPTIONS.items():
+        configuration.register_opts(options, group=section)
     try:
         worker, vrrp = configuration.controller_worker, configuration.keepalived_vrrp
         if not worker.amp_boot_network_list:
@@ -91,13 +106,13 @@ def read(configuration: cfg.ConfigOpts) -> AmphoraSettings:
             raise InvalidInput((problem,))
         return AmphoraSettings(
             topology=Topology(worker.loadbalancer_topology),
-            compute_driver=worker.compute_driver,
-            network_driver=worker.network_driver,
-            amphora_driver=worker.amphora_driver,
-            certificate_driver=configuration.certificates.cert_generator,
+            compute_driver=driver(worker.compute_driver),
+            network_driver=driver(worker.network_driver),
+            amphora_driver=driver(worker.amphora_driver),
+            certificate_driver=driver(configuration.certificates.cert_generator),
             management_networks=tuple(worker.amp_boot_network_list),
-            active_timeout=worker.amp_active_timeout,
-            workers=worker.workers,
+            active_timeout=_active_timeout(worker),
+            workers=configuration.task_flow.max_workers,
             certificate_validity=float(configuration.certificates.cert_validity_time),
             timers=VrrpTimers(
                 version=vrrp.vrrp_version,
@@ -110,4 +125,13 @@ def read(configuration: cfg.ConfigOpts) -> AmphoraSettings:
             ),
         )
     except (cfg.Error, ValueError) as error:
-        raise InvalidInput((Problem("configuration", "", str(error)),)) from error
+        raise refusal(error) from error
+
+
+def _active_timeout(worker: cfg.ConfigOpts) -> float:
+    if worker.amp_active_timeout is not None:
+        return float(worker.amp_active_timeout)
+    retries, wait = worker.amp_active_retries, worker.amp_active_wait_sec
+    if retries is None and wait is None:
+        return ACTIVE_TIMEOUT
+    return float((retries or _OCTAVIA_RETRIES) * (wait or _OCTAVIA_WAIT))

@@ -1,20 +1,21 @@
-"""Settings of the core: oslo.config options, read once into a frozen typed value.
+"""Settings of the core, and how configuration files are loaded.
 
-Law: this module and its namesakes in the provider packages are the only ones that touch option
-objects; everybody else gets a frozen dataclass. Section and option names are those of
-octavia.conf where the meaning is the same; what is ours alone stands in ``[lbdrivers]``.
+Law: a file whose names are not all known is not used (``check``).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from oslo_config import cfg
 
 from lbdrivers.errors import InvalidInput, Problem
+from lbdrivers.settings.check import Findings, Names, check, places
+from lbdrivers.settings.declared import declared, names_of
+from lbdrivers.settings.refusal import refusal
 
 _CORE = (
     cfg.StrOpt("state_path", help="Folder for everything that must survive a command."),
@@ -24,6 +25,11 @@ _CORE = (
 )
 _DATABASE = (cfg.StrOpt("connection", help="SQLAlchemy URL; default: SQLite in state_path."),)
 _API = (cfg.StrOpt("default_provider_driver", default="amphora", help="Provider of trees that name none."),)
+
+#: Every option that the core reads, by section.
+OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {"lbdrivers": _CORE, "database": _DATABASE, "api_settings": _API}
+#: Octavia's other name of its own provider.
+_PROVIDERS = {"octavia": "amphora"}
 
 
 @dataclass(frozen=True)
@@ -54,8 +60,10 @@ def load(files: Sequence[Path] = (), state_path: Path | None = None) -> cfg.Conf
     """Parse configuration files, later ones winning.
 
     :param state_path: overrides ``[lbdrivers] state_path``.
-    :raises InvalidInput: when a file is missing or malformed; it names the file and the line.
+    :raises InvalidInput: when a file is missing or malformed, or has a section or option that nobody
+        knows; it names the file and the line.
     """
+    examine(files)
     configuration = cfg.ConfigOpts()
     arguments = [text for file in files for text in ("--config-file", str(file))]
     try:
@@ -66,6 +74,25 @@ def load(files: Sequence[Path] = (), state_path: Path | None = None) -> cfg.Conf
     if state_path is not None:
         configuration.set_override("state_path", str(state_path), group="lbdrivers")
     return configuration
+
+
+def examine(files: Sequence[Path]) -> Findings:
+    """What there is to tell about configuration files besides what they say.
+
+    :raises InvalidInput: as ``load`` does.
+    """
+    found = [place for file in files for place in places(_text(file), str(file))]
+    return check(found, Names(names_of(OPTIONS), declared)) if found else Findings()
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        message, remedy = f"cannot be read: {error.strerror}", "name a configuration file"
+        raise InvalidInput((Problem(str(file), "", message, remedy),)) from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput((Problem(str(file), "", "is not UTF-8", "save it as UTF-8"),)) from error
 
 
 def default_state_path() -> Path:
@@ -81,18 +108,18 @@ def default_state_path() -> Path:
 
 def read(configuration: cfg.ConfigOpts) -> Settings:
     """The core's settings out of parsed configuration. :raises InvalidInput: on a bad value."""
-    configuration.register_opts(_CORE, group="lbdrivers")
-    configuration.register_opts(_DATABASE, group="database")
-    configuration.register_opts(_API, group="api_settings")
+    for section, options in OPTIONS.items():
+        configuration.register_opts(options, group=section)
     try:
+        default_provider = configuration.api_settings.default_provider_driver
         state_path = Path(configuration.lbdrivers.state_path or default_state_path())
         return Settings(
             state_path=state_path,
             database=configuration.database.connection or f"sqlite:///{state_path / 'lbdrivers.sqlite'}",
-            default_provider=configuration.api_settings.default_provider_driver,
+            default_provider=_PROVIDERS.get(default_provider, default_provider),
             lease_seconds=configuration.lbdrivers.lease_seconds,
             retry_initial_seconds=configuration.lbdrivers.retry_initial_seconds,
             retry_maximum_seconds=configuration.lbdrivers.retry_maximum_seconds,
         )
     except (cfg.Error, ValueError) as error:
-        raise InvalidInput((Problem("configuration", "", str(error)),)) from error
+        raise refusal(error) from error

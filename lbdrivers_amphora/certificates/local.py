@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,13 @@ _AMPHORA = (
     cfg.StrOpt("client_cert", help="PEM with the controller's certificate and key."),
     cfg.StrOpt("server_ca", help="PEM that controllers trust for agents; default: ca_certificate."),
 )
+OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
+    "certificates": _CERTIFICATES,
+    "controller_worker": _WORKER,
+    "haproxy_amphora": _AMPHORA,
+}
+#: Octavia's default of client_ca, for a file that names a client_cert alone.
+OCTAVIAS_CLIENT_CA = "/etc/octavia/certs/ca_01.pem"
 
 
 @dataclass(frozen=True)
@@ -69,9 +76,8 @@ class CertificateSettings:
 
 def read(configuration: cfg.ConfigOpts) -> CertificateSettings:
     """The settings out of parsed configuration. :raises InvalidInput: on a bad value, or half a pair."""
-    configuration.register_opts(_CERTIFICATES, group="certificates")
-    configuration.register_opts(_WORKER, group="controller_worker")
-    configuration.register_opts(_AMPHORA, group="haproxy_amphora")
+    for section, options in OPTIONS.items():
+        configuration.register_opts(options, group=section)
     folder = core.read(configuration).state_path.absolute() / "certificates"
     try:
         own, worker, amphora = (
@@ -90,12 +96,15 @@ def read(configuration: cfg.ConfigOpts) -> CertificateSettings:
             passphrase=Secret(passphrase.encode()) if passphrase else None,
             server_trust=Path(amphora.server_ca) if amphora.server_ca else None,
             client=_pair(
-                ("[controller_worker] client_ca", worker.client_ca),
+                (
+                    "[controller_worker] client_ca",
+                    worker.client_ca or (OCTAVIAS_CLIENT_CA if amphora.client_cert else None),
+                ),
                 ("[haproxy_amphora] client_cert", amphora.client_cert),
             ),
         )
     except (cfg.Error, ValueError) as error:
-        raise InvalidInput((Problem("[certificates]", "", str(error)),)) from error
+        raise core.refusal(error) from error
 
 
 def _pair(first: tuple[str, str | None], second: tuple[str, str | None]) -> tuple[Path, Path] | None:

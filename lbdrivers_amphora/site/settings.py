@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from oslo_config import cfg
 
 from lbdrivers import settings as core
-from lbdrivers.errors import InvalidInput, Problem
 
 _LOCAL = (
     cfg.StrOpt("path", help="Folder of the site; default: local, in state_path."),
     cfg.StrOpt("networks_file", help="YAML file with the networks; default: the packaged one."),
     cfg.FloatOpt("boot_timeout", default=20.0, min=0.1, help="Seconds until a machine must be up, its agent aside."),
 )
+OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {"local": _LOCAL}
 
 #: Management 10.211.0.0/20, public 10.211.16.0/20, private 10.211.32.0/20; the file says more.
 PACKAGED_NETWORKS = Path(__file__).with_name("networks.yaml")
@@ -41,7 +42,8 @@ class SiteSettings:
 
 def read(configuration: cfg.ConfigOpts) -> SiteSettings:
     """The site's settings out of parsed configuration. :raises InvalidInput: on a bad value."""
-    configuration.register_opts(_LOCAL, group="local")
+    for section, options in OPTIONS.items():
+        configuration.register_opts(options, group=section)
     state_path = core.read(configuration).state_path.absolute()
     try:
         local = configuration.local
@@ -52,4 +54,4 @@ def read(configuration: cfg.ConfigOpts) -> SiteSettings:
             boot_timeout=local.boot_timeout,
         )
     except (cfg.Error, ValueError) as error:
-        raise InvalidInput((Problem("[local]", "", str(error)),)) from error
+        raise core.refusal(error) from error

@@ -40,7 +40,7 @@ def configuration(topology: str = "ACTIVE_STANDBY", workers: int = 8) -> cfg.Con
         made.set_override(name, "memory", "controller_worker")
     made.set_override("cert_generator", "memory", "certificates")
     made.set_override("loadbalancer_topology", topology, "controller_worker")
-    made.set_override("workers", workers, "controller_worker")
+    made.set_override("max_workers", workers, "task_flow")
     return made
 
 

@@ -1,0 +1,23 @@
+"""Every option that this package reads, by section: what the entry point ``lbdrivers.options`` refers to.
+
+Law: complete. An option that is missing here is refused in files, as one that nobody knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from oslo_config import cfg
+
+from lbdrivers_amphora import client_settings, settings
+from lbdrivers_amphora.certificates import local as certificates
+from lbdrivers_amphora.site import settings as site
+
+OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
+    section: [
+        option
+        for declared in (settings.OPTIONS, client_settings.OPTIONS, certificates.OPTIONS, site.OPTIONS)
+        for option in declared.get(section, ())
+    ]
+    for section in ("controller_worker", "certificates", "haproxy_amphora", "keepalived_vrrp", "local", "task_flow")
+}
