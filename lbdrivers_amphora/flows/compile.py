@@ -1,7 +1,8 @@
 """Recipes to taskflow: the one file that knows it.
 
 Law: a step that fails for good (PermanentError) takes the finished steps of the run back, by
-their ``undo``; one that fails for now leaves everything where it is, and the next run goes on.
+their ``undo``, as far as they are not committed; one that fails for now leaves everything where it
+is, and the next run goes on.
 """
 
 from __future__ import annotations
@@ -14,20 +15,23 @@ from typing import Any
 from taskflow import engines, task
 from taskflow.exceptions import WrappedFailure
 from taskflow.patterns import linear_flow, unordered_flow
-from taskflow.types.failure import Failure
 
 from lbdrivers.drivers.context import Progress
 from lbdrivers.errors import DriverError, PermanentError
 from lbdrivers_amphora.flows.recipe import Recipe, Stage, Step, Subject
 from lbdrivers_amphora.flows.work import Work
 
+#: Steps that are done and could be taken back, in order, each with its subject.
+_Done = list[tuple[Step, str]]
+
 
 class _StepTask(task.Task):  # type: ignore[misc]  # taskflow ships no type information
-    """One step for one subject."""
+    """One step for one subject. It is taken back by ``run``, not by taskflow: while others of its stage
+    still run, nobody knows yet whether one of them fails for good."""
 
-    def __init__(self, name: str, step: Step, work: Work, subject: str) -> None:
+    def __init__(self, name: str, step: Step, work: Work, subject: str, done: _Done) -> None:
         super().__init__(name=name)
-        self._step, self._work, self._subject = step, work, subject
+        self._step, self._work, self._subject, self._done = step, work, subject, done
 
     def execute(self, *_arguments: Any, **_keywords: Any) -> None:
         report = self._work.context.report
@@ -40,54 +44,69 @@ class _StepTask(task.Task):  # type: ignore[misc]  # taskflow ships no type info
             state = "done"
         finally:
             report(Progress(self._step.name, label, state, time.perf_counter() - started))
-
-    def revert(self, *_arguments: Any, flow_failures: dict[str, Failure], result: Any, **_keywords: Any) -> None:
-        for_good = any(failure.check(PermanentError) for failure in flow_failures.values())
-        if self._step.undo is not None and for_good and not isinstance(result, Failure):
-            self._step.undo(self._work, self._subject)
+        if self._step.commits:
+            self._done.clear()
+        self._done.append((self._step, self._subject))
 
 
 def run(name: str, recipe: Recipe, work: Work) -> None:
     """Carry the recipe out.
 
-    :raises TemporaryError, PermanentError: the first failure of a step; others are chained notes.
+    :raises TemporaryError, PermanentError: the gravest failure of a step; the others are its notes.
     """
-    flow = linear_flow.Flow(name)
+    flow, done = linear_flow.Flow(name), _Done()
     for number, stage in enumerate(recipe):
         subjects = tuple(work.subjects(stage.subject))
         if subjects:
-            flow.add(_stage(f"{number} {stage.subject}", stage, subjects, work))
+            flow.add(_stage(f"{number} {stage.subject}", stage, subjects, work, done))
     if not len(flow):
         return
     try:
-        if _alone(work):
-            engines.load(flow, engine="serial").run()
-            return
-        # An executor of our own: taskflow's takes a second to shut down.
-        with ThreadPoolExecutor(work.settings.workers) as executor:
-            engines.load(flow, engine="parallel", executor=executor).run()
+        _carry_out(flow, work)
     except WrappedFailure as wrapped:
-        raise _gravest(wrapped) from wrapped
+        causes = [failure.exception for failure in wrapped if failure.exception is not None]
+        gravest = _gravest(causes) or RuntimeError(str(wrapped))
+        if any(isinstance(cause, PermanentError) for cause in causes):
+            _take_back(done, work, gravest)
+        raise gravest from wrapped
+    except PermanentError as error:
+        _take_back(done, work, error)
+        raise
 
 
-def _gravest(wrapped: WrappedFailure) -> BaseException:
+def _carry_out(flow: Any, work: Work) -> None:
+    if _alone(work):
+        engines.load(flow, engine="serial").run()
+        return
+    # An executor of our own: taskflow's takes a second to shut down.
+    with ThreadPoolExecutor(work.settings.workers) as executor:
+        engines.load(flow, engine="parallel", executor=executor).run()
+
+
+def _gravest(causes: list[BaseException]) -> BaseException | None:
     """Several amphorae failed at once: what is no DriverError is a defect and decides, then what is
     final; the others become notes."""
-    causes = [failure.exception for failure in wrapped if failure.exception is not None]
-    if not causes:
-        return RuntimeError(str(wrapped))
-    causes.sort(key=lambda cause: (isinstance(cause, DriverError), not isinstance(cause, PermanentError)))
-    for other in causes[1:]:
-        causes[0].add_note(f"also: {other}")
-    gravest: BaseException = causes[0]
-    return gravest
+    ordered = sorted(causes, key=lambda cause: (isinstance(cause, DriverError), not isinstance(cause, PermanentError)))
+    for other in ordered[1:]:
+        ordered[0].add_note(f"also: {other}")
+    return ordered[0] if ordered else None
 
 
-def _stage(name: str, stage: Stage, subjects: Iterable[str], work: Work) -> Any:
+def _take_back(done: _Done, work: Work, cause: BaseException) -> None:
+    """Undo what was done, last first. What cannot be undone now is a note: the next run takes it up."""
+    for step, subject in reversed(done):
+        if step.undo is not None:
+            try:
+                step.undo(work, subject)
+            except DriverError as error:
+                cause.add_note(f"not taken back: {step.name} of {work.label(subject)}: {error}")
+
+
+def _stage(name: str, stage: Stage, subjects: Iterable[str], work: Work, done: _Done) -> Any:
     lines = []
     for subject in subjects:
         line = linear_flow.Flow(f"{name} {subject}")
-        line.add(*(_StepTask(f"{name} {subject} {step.name}", step, work, subject) for step in stage.steps))
+        line.add(*(_StepTask(f"{name} {subject} {step.name}", step, work, subject, done) for step in stage.steps))
         lines.append(line)
     if stage.subject is Subject.LOAD_BALANCER:
         return lines[0]

@@ -34,11 +34,13 @@ class Step:
     """One idempotent thing to do, and how to take it back.
 
     :param undo: carried out when a later step fails for good; None where the next run simply goes on.
+    :param commits: once this is done, what was done before serves and is not taken back any more.
     """
 
     name: str
     do: Action
     undo: Action | None = None
+    commits: bool = False
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ BUILD = Stage(
     ),
 )
 REFRESH = Stage(Subject.KEPT, (Step("plug interfaces", steps.plug), Step("configure", steps.configure)))
-COMMIT = Stage(Subject.LOAD_BALANCER, (Step("commit", steps.mark_allocated),))
+COMMIT = Stage(Subject.LOAD_BALANCER, (Step("commit", steps.mark_allocated, commits=True),))
 RETIRE = Stage(
     Subject.REMOVED,
     (

@@ -1,12 +1,12 @@
 """The amphora provider dies at every boundary of every driver call and record write; the next one goes on.
 
-Exhaustive: each verb runs once for each boundary there is. Recovery is tried once for each state of the
-world that a death can leave, as deaths between two reads leave the same one.
+Exhaustive: every state of the world that a death can leave is tried with every way to go on; deaths at
+boundaries without a write between them leave the same one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import pytest
@@ -15,7 +15,9 @@ from support.memory_cloud import World
 
 from lbdrivers.drivers.context import Record
 from lbdrivers.drivers.provider import Provider
+from lbdrivers.errors import DriverError
 from lbdrivers.memory.cloud import StoredAppliance
+from lbdrivers.memory.faults import Hook
 from lbdrivers.memory.records import MemoryRecords
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers_amphora.decide.topology import TOPOLOGIES
@@ -206,41 +208,67 @@ def held_vip(world: World) -> tuple[str, ...]:
     return () if port is None else tuple(fixed.address or "" for fixed in port.fixed)
 
 
-@pytest.mark.parametrize("topology", ["SINGLE", "ACTIVE_STANDBY"])
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_death(name: str, topology: str, capsys: pytest.CaptureFixture[str]) -> None:
+def recover(world: World, scenario: Scenario) -> Iterator[str]:
+    """Go on after a death in each of the scenario's ways; what went wrong."""
+    vip = held_vip(world)
+    for recovery, (act, wanted) in scenario.recoveries.items():
+        after = copy_of(world)
+        try:
+            expect_no_orphan(after)
+            act(after.provider(workers=1))
+            if wanted is None:
+                assert after.left() == []
+            else:
+                expect_exactly(after, wanted, vip)
+        except (AssertionError, DriverError) as error:
+            yield f"then {recovery}: {type(error).__name__}: {str(error)[:400]}"
+
+
+#: A pair does all that one alone does; only in a failover is one alone another thing.
+CASES = [*((name, "ACTIVE_STANDBY") for name in SCENARIOS), ("failover", "SINGLE"), ("failover of the dead", "SINGLE")]
+
+
+@pytest.mark.parametrize(("name", "topology"), CASES)
+def test_death_at_each_boundary(name: str, topology: str, capsys: pytest.CaptureFixture[str]) -> None:
     scenario = SCENARIOS[name]
     before = world_of(scenario, topology)
-    whole = Mortal(10**9)
-    scenario.verb(copy_of(before).provider(whole.before, whole.after, workers=1))
-    states: set[int] = set()
-    failures = []
-    for boundary in range(len(whole.calls)):
+    calls, states = boundaries(scenario, before)
+    failures: list[str] = []
+    for boundary in states:
         world, mortal = copy_of(before), Mortal(boundary)
         with pytest.raises(Death):
             scenario.verb(world.provider(mortal.before, mortal.after, workers=1))
-        assert mortal.calls == whole.calls[: boundary + 1], "the order of calls changes from run to run"
-        if world.records.writes in states:
-            continue
-        states.add(world.records.writes)
-        vip = held_vip(world)
-        for recovery, (act, wanted) in scenario.recoveries.items():
-            after = copy_of(world)
-            try:
-                expect_no_orphan(after)
-                act(after.provider())
-                if wanted is None:
-                    assert after.left() == []
-                else:
-                    expect_exactly(after, wanted, vip)
-            except Exception as error:  # noqa: BLE001 all of them are shown together
-                failures.append(
-                    f"{boundary} {mortal.calls[-1]}, then {recovery}: {type(error).__name__}: {str(error)[:400]}"
-                )
+        assert mortal.calls == calls[: boundary + 1], "the order of calls changes from run to run"
+        failures += [f"{boundary} {calls[boundary]}, {failure}" for failure in recover(world, scenario)]
     with capsys.disabled():
-        print(
-            f"\n{name}, {topology}: {len(whole.calls)} deaths, {len(states)} states, "
-            f"{len(states) * len(scenario.recoveries)} recoveries",
-            end="",
-        )
+        cases = len(states) * len(scenario.recoveries)
+        print(f"\n{name}, {topology}: {len(calls)} boundaries, {len(states)} states, {cases} recoveries", end="")
     assert not failures, f"{len(failures)} failures:\n" + "\n".join(failures)
+
+
+def boundaries(scenario: Scenario, before: World) -> tuple[list[str], list[int]]:
+    """All boundaries of the whole verb, and of those that meet one state of the world the first each."""
+    world, whole, writes = copy_of(before), Mortal(10**9), list[int]()
+    records = world.records
+    assert isinstance(records, CountedRecords)
+
+    def counted(hook: Hook) -> Hook:
+        def counting(verb: str, arguments: tuple[object, ...]) -> None:
+            writes.append(records.writes)
+            hook(verb, arguments)
+
+        return counting
+
+    scenario.verb(world.provider(counted(whole.before), counted(whole.after), workers=1))
+    return whole.calls, [n for n, count in enumerate(writes) if count not in writes[:n]]
+
+
+@pytest.mark.parametrize("name", ["create", "update", "failover"])
+def test_death_while_amphorae_are_worked_on_side_by_side(name: str) -> None:
+    scenario = SCENARIOS[name]
+    before = world_of(scenario, "ACTIVE_STANDBY")
+    for boundary in range(5, 80, 8):
+        world, mortal = copy_of(before), Mortal(boundary)
+        with pytest.raises(Death):
+            scenario.verb(world.provider(mortal.before, mortal.after))
+        assert [f"{boundary} {mortal.calls[boundary]}, {failure}" for failure in recover(world, scenario)] == []
