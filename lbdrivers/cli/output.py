@@ -77,6 +77,11 @@ class Output:
         """A line for people about what is going on."""
         self.say(Text("  wait  ", style="yellow") + drawing.literal(text))
 
+    def warn(self, text: str) -> None:
+        """One line on standard error about what is done nevertheless; an empty text is none."""
+        if text:
+            self._errors.print(Text("warning: ", style="bold yellow") + drawing.literal(text), soft_wrap=True)
+
     def complain(self, text: str, operator: str = "") -> None:
         """One line on standard error, and one with what an operator needs in addition: who works at
         the command line is the operator."""

@@ -11,11 +11,14 @@ import logging
 import os
 import sys
 
+from lbdrivers import settings
 from lbdrivers.cli import commands
 from lbdrivers.cli.output import Output
 from lbdrivers.cli.session import Session
 from lbdrivers.errors import DriverError, InvalidInput
+from lbdrivers.settings.declared import declared
 
+LOG = logging.getLogger(__name__)
 OK, FAILURE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 #: Commands that look at nothing outside, so that nothing has to be prepared for them.
 _PASSIVE = frozenset({"drivers"})
@@ -49,6 +52,15 @@ def _run(arguments: argparse.Namespace, output: Output) -> int:
     try:
         if arguments.command not in _PASSIVE:
             session.start()
+        # After start hooks: one of them may start this command anew.
+        _tell(settings.examine(arguments.config_file), output)
         return commands.TABLE[arguments.command](session, output, arguments)
     finally:
         session.close()
+
+
+def _tell(found: settings.Findings, output: Output) -> None:
+    """What configuration files say that is not done: outdated options always, others in the log."""
+    output.warn(found.warning())
+    if found.known and LOG.isEnabledFor(logging.INFO) and (note := found.note(declared())):
+        LOG.info("%s", note)
