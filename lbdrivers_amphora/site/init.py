@@ -45,7 +45,7 @@ NETWORK = {
 FIRST_PAUSE, LONGEST_PAUSE, LONG_LIFE = 0.1, 5.0, 10.0
 #: Seconds that everything in the box has after SIGTERM. keepalived says its farewell (VRRP priority 0) at
 #: once, which lets its peer take over; the whole second that it then waits is of no use to anybody.
-FAREWELL = 0.2
+FAREWELL = 0.1
 
 
 def log(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import signal
 import socket
 import threading
@@ -255,6 +256,23 @@ def test_a_foreign_configuration_is_reloaded(site: Site) -> None:
     assert (answer.status, b'"transition":"reload"' in answer.content.replace(b" ", b"")) == (202, True)
     assert b"group" not in site.ask(routes.GetHaproxy(balancer)).content
     assert site.appliance.get() == (200, "8081")
+
+
+def test_only_the_process_s_own_group_gives_way(site: Site) -> None:
+    site.serve(8081)
+    balancer = site.bundle().load_balancer.id
+    good = site.ask(routes.GetHaproxy(balancer)).content.decode()
+    users = "\nuserlist people\n    group admins users anna\n    user anna insecure-password x\n"
+    rule = '    http-request return status 418 content-type text/plain string "my group x" if { path / }\n'
+    frontend, mode = re.search(r"^frontend .*\n", good, re.MULTILINE), "    mode http\n"
+    assert frontend is not None
+    at = good.index(mode, frontend.end()) + len(mode)
+    wanted = good[:at] + rule + good[at:] + users
+    uploaded = wanted.replace("global\n", "global\n\tgroup  nogroup # no rights\n", 1).encode()
+    assert site.ask(routes.UploadHaproxy(site.appliance.amphora_id, balancer, uploaded)).status == 202
+    assert site.ask(routes.GetHaproxy(balancer)).content.decode() == wanted
+    assert site.ask(routes.ActOnBalancer(balancer, "reload")).status == 202
+    assert eventually(site.appliance.get, lambda answer: answer[0] == 418) == (418, "my group x")
 
 
 def test_a_killed_haproxy_is_started_again(site: Site) -> None:
