@@ -26,7 +26,11 @@ from rich.text import Text
 from examples.demo import leftovers
 from examples.demo.client import Client, SteadyLoad
 from examples.demo.world import World
+from lbdrivers.errors import DriverError
+from lbdrivers_amphora.site import unprivileged
 
+#: Environment variable that names the folder of the demonstration's state.
+STATE = "LBDRIVERS_DEMO_STATE"
 DOCUMENT = Path(__file__).parents[1] / "web.yaml"
 #: what the acceptance of this demonstration allows
 FIRST_RESPONSE_LIMIT_MS = 4000
@@ -314,12 +318,21 @@ def milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
+def prepare() -> Path:
+    """The state folder. Who is not root becomes so in a user namespace; from there, this program starts anew."""
+    state = Path(os.environ.get(STATE) or Path(tempfile.gettempdir()) / f"lbdrivers-demo-{os.getuid()}")
+    os.environ[STATE] = str(state)  # in there, the user has another number
+    try:
+        unprivileged.enter(state, [sys.executable, *sys.orig_argv[1:]])
+    except DriverError as error:
+        sys.exit(f"{error}")
+    return state
+
+
 def main() -> int:
     """Tell the story; clean up whatever happens."""
+    state = prepare()
     story = Story()
-    state = Path(
-        os.environ.get("LBDRIVERS_DEMO_STATE") or Path(tempfile.gettempdir()) / f"lbdrivers-demo-{os.getuid()}"
-    )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     story.console.print("[bold]lbdrivers[/]: a highly available load balancer on this machine")
     leftovers.clean(state)
