@@ -13,9 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.local_site import eventually
-
-NOBODY = 65534
-ROOT = Path(__file__).resolve().parents[2]
+from support.nobody import NOBODY, ROOT, processes_of_nobody, run_as_nobody
 
 COMMAND = """
 import json, os, sys
@@ -47,26 +45,6 @@ else:
 """
 
 
-def closed_ancestor(path: Path) -> Path | None:
-    """The highest folder above the path that others may not enter."""
-    return next((p for p in [*reversed(path.parents)] if not p.stat().st_mode & 0o001), None)
-
-
-def opened(folders: list[Path]) -> str:
-    """Shell commands for a private mount namespace in which these folders can be reached by everybody.
-
-    The interpreter or the project may lie in somebody's home; there is no need to copy them.
-    """
-    closed = {folder: ancestor for folder in folders if (ancestor := closed_ancestor(folder)) is not None}
-    lines = ["set -e", "mount -t tmpfs -o mode=0755 tmpfs /mnt"]
-    for i, folder in enumerate(closed):
-        lines += [f"mkdir /mnt/{i}", f"mount --rbind '{folder}' /mnt/{i}"]
-    lines += [f"mount -t tmpfs -o mode=0755 tmpfs '{ancestor}'" for ancestor in dict.fromkeys(closed.values())]
-    for i, folder in enumerate(closed):
-        lines += [f"mkdir -p '{folder}'", f"mount --rbind /mnt/{i} '{folder}'"]
-    return "\n".join(lines)
-
-
 @pytest.fixture
 def state() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="lbdrivers-nobody-"))
@@ -79,22 +57,10 @@ def state() -> Iterator[Path]:
 def command(state: Path, verb: str) -> dict[str, object]:
     """What a command of ours prints when the user nobody runs it."""
     python = [sys.executable, "-c", COMMAND, str(state), verb, str(ROOT / "tests")]
-    folders = [Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), ROOT]
-    drop = f'{opened(folders)}\nexec setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups --no-new-privs "$@"'
-    argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", drop, "sh", *python]
-    environment = {"PATH": os.environ["PATH"], "HOME": str(state), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(argv, capture_output=True, text=True, cwd="/", env=environment, timeout=60, check=False)
+    done = run_as_nobody(python, state)
     assert done.returncode == 0, done.stderr
     result: dict[str, object] = json.loads(done.stdout)
     return result
-
-
-def processes_of_nobody(state: Path) -> list[Path]:
-    return [
-        path.parent
-        for path in Path("/proc").glob("[0-9]*/cmdline")
-        if path.exists() and str(state).encode() in path.read_bytes() and path.stat().st_uid == NOBODY
-    ]
 
 
 def test_commands_of_a_user_without_privileges_share_one_site(state: Path) -> None:
