@@ -18,35 +18,40 @@ from taskflow.patterns import linear_flow, unordered_flow
 
 from lbdrivers.drivers.context import Progress
 from lbdrivers.errors import DriverError, PermanentError
-from lbdrivers_amphora.flows.recipe import Recipe, Stage, Step, Subject
+from lbdrivers_amphora.flows.recipe import Recipe, Stage, Step
 from lbdrivers_amphora.flows.work import Work
 
 #: Steps that are done and could be taken back, in order, each with its subject.
 _Done = list[tuple[Step, str]]
 
 
-class _StepTask(task.Task):  # type: ignore[misc]  # taskflow ships no type information
-    """One step for one subject. It is taken back by ``run``, not by taskflow: while others of its stage
-    still run, nobody knows yet whether one of them fails for good."""
+class _LineTask(task.Task):  # type: ignore[misc]  # taskflow ships no type information
+    """A stage's steps for one subject, in order. They are one task, as taskflow takes a millisecond for each.
+    Steps are taken back by ``run``, not by taskflow: while others of their stage still run, nobody knows yet
+    whether one of them fails for good."""
 
-    def __init__(self, name: str, step: Step, work: Work, subject: str, done: _Done) -> None:
+    def __init__(self, name: str, steps: tuple[Step, ...], work: Work, subject: str, done: _Done) -> None:
         super().__init__(name=name)
-        self._step, self._work, self._subject, self._done = step, work, subject, done
+        self._steps, self._work, self._subject, self._done = steps, work, subject, done
 
-    def execute(self, *_arguments: Any, **_keywords: Any) -> None:
-        report = self._work.context.report
-        label = self._work.label(self._subject)
-        report(Progress(self._step.name, label, "started"))
-        started = time.perf_counter()
-        state = "failed"
-        try:
-            self._step.do(self._work, self._subject)
-            state = "done"
-        finally:
-            report(Progress(self._step.name, label, state, time.perf_counter() - started))
-        if self._step.commits:
-            self._done.clear()
-        self._done.append((self._step, self._subject))
+    def execute(self) -> None:
+        for step in self._steps:
+            _carry_out_step(step, self._work, self._subject)
+            if step.commits:
+                self._done.clear()
+            self._done.append((step, self._subject))
+
+
+def _carry_out_step(step: Step, work: Work, subject: str) -> None:
+    report, label = work.context.report, work.label(subject)
+    report(Progress(step.name, label, "started"))
+    started = time.perf_counter()
+    state = "failed"
+    try:
+        step.do(work, subject)
+        state = "done"
+    finally:
+        report(Progress(step.name, label, state, time.perf_counter() - started))
 
 
 def run(name: str, recipe: Recipe, work: Work) -> None:
@@ -103,14 +108,8 @@ def _take_back(done: _Done, work: Work, cause: BaseException) -> None:
 
 
 def _stage(name: str, stage: Stage, subjects: Iterable[str], work: Work, done: _Done) -> Any:
-    lines = []
-    for subject in subjects:
-        line = linear_flow.Flow(f"{name} {subject}")
-        line.add(*(_StepTask(f"{name} {subject} {step.name}", step, work, subject, done) for step in stage.steps))
-        lines.append(line)
-    if stage.subject is Subject.LOAD_BALANCER:
-        return lines[0]
     together = linear_flow.Flow if _alone(work) else unordered_flow.Flow
+    lines = (_LineTask(f"{name} {subject}", stage.steps, work, subject, done) for subject in subjects)
     return together(name).add(*lines)
 
 
