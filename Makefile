@@ -4,7 +4,8 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := haproxy keepalived iproute2 nftables conntrack procps util-linux iputils-ping python3-venv
+PACKAGES := haproxy keepalived iproute2 nftables conntrack procps util-linux iputils-ping python3-venv \
+  mariadb-server postgresql redis-server
 
 .PHONY: demo test test-long bench setup packages clean
 .DEFAULT_GOAL := help
