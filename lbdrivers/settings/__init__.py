@@ -11,5 +11,19 @@ from __future__ import annotations
 from lbdrivers.settings.check import Findings
 from lbdrivers.settings.core import OPTIONS, Settings, default_state_path, examine, load, read
 from lbdrivers.settings.refusal import refusal
+from lbdrivers.settings.scale import BoardKind, JobboardSettings, PoolSettings, SentinelSettings
 
-__all__ = ["OPTIONS", "Findings", "Settings", "default_state_path", "examine", "load", "read", "refusal"]
+__all__ = [
+    "OPTIONS",
+    "BoardKind",
+    "Findings",
+    "JobboardSettings",
+    "PoolSettings",
+    "SentinelSettings",
+    "Settings",
+    "default_state_path",
+    "examine",
+    "load",
+    "read",
+    "refusal",
+]

@@ -13,6 +13,7 @@ from pathlib import Path
 from oslo_config import cfg
 
 from lbdrivers.errors import InvalidInput, Problem
+from lbdrivers.settings import scale
 from lbdrivers.settings.check import Findings, Names, check, places
 from lbdrivers.settings.declared import declared, names_of
 from lbdrivers.settings.refusal import refusal
@@ -23,11 +24,16 @@ _CORE = (
     cfg.FloatOpt("retry_initial_seconds", default=1.0, min=0, help="Wait before the first retry of a failed run."),
     cfg.FloatOpt("retry_maximum_seconds", default=300.0, min=0, help="Longest wait between two retries."),
 )
-_DATABASE = (cfg.StrOpt("connection", help="SQLAlchemy URL; default: SQLite in state_path."),)
+_DATABASE = (cfg.StrOpt("connection", secret=True, help="SQLAlchemy URL; default: SQLite in state_path."),)
 _API = (cfg.StrOpt("default_provider_driver", default="amphora", help="Provider of trees that name none."),)
 
 #: Every option that the core reads, by section.
-OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {"lbdrivers": _CORE, "database": _DATABASE, "api_settings": _API}
+OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
+    "lbdrivers": (*_CORE, *scale.OPTIONS["lbdrivers"]),
+    "database": (*_DATABASE, *scale.OPTIONS["database"]),
+    "task_flow": scale.OPTIONS["task_flow"],
+    "api_settings": _API,
+}
 #: Octavia's other name of its own provider.
 _PROVIDERS = {"octavia": "amphora"}
 
@@ -54,6 +60,15 @@ class Settings:
 
     retry_maximum_seconds: float
     """Longest wait between two retries."""
+
+    pool: scale.PoolSettings = scale.DEFAULT_POOL
+    """Connections to a database server."""
+
+    jobboard: scale.JobboardSettings | None = None
+    """Where work is shared by jobs. Default None: every worker takes what is due from the store."""
+
+    worker_poll_seconds: float = 1.0
+    """A worker that found nothing to do looks again after so long; costs one query."""
 
 
 def load(files: Sequence[Path] = (), state_path: Path | None = None) -> cfg.ConfigOpts:
@@ -120,6 +135,9 @@ def read(configuration: cfg.ConfigOpts) -> Settings:
             lease_seconds=configuration.lbdrivers.lease_seconds,
             retry_initial_seconds=configuration.lbdrivers.retry_initial_seconds,
             retry_maximum_seconds=configuration.lbdrivers.retry_maximum_seconds,
+            pool=scale.read_pool(configuration),
+            jobboard=scale.read_jobboard(configuration),
+            worker_poll_seconds=configuration.lbdrivers.worker_poll_seconds,
         )
     except (cfg.Error, ValueError) as error:
         raise refusal(error) from error

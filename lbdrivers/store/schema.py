@@ -1,15 +1,16 @@
-"""The tables of the store, and how a database gets them.
+"""The tables of the store, as this program wants them.
 
-Law: one place knows table and column names. ``VERSION`` counts layouts; a database of a newer one is
-refused, so that an old program never writes into what it does not understand.
+Law: one place knows table and column names. How a database gets them, revision by revision, is in
+``migrations``; a test holds the two together.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     Boolean,
     Column,
-    Connection,
     Float,
     ForeignKey,
     Index,
@@ -18,22 +19,28 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    insert,
-    select,
 )
 from sqlalchemy.dialects import mysql
 
-from lbdrivers.errors import PermanentError
-
-#: Layout of the tables. A change of layout raises it and brings a migration.
-VERSION = 1
+#: The newest revision in ``migrations/versions``. Stands here so that a database that has it already
+#: is used without alembic being imported, which takes longer than most commands.
+REVISION = "0001"
 
 #: A tree of ten thousand members is some megabytes; TEXT of MySQL and MariaDB ends at 64 KiB.
 _LONG_TEXT = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 
-metadata = MetaData()
+#: Seconds since the epoch, in eight bytes everywhere. MariaDB's FLOAT has four unless told.
+_SECONDS = Float(53).with_variant(mysql.DOUBLE(asdecimal=False), "mysql", "mariadb")
 
-schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
+#: Names differ by case, and a comparison is one of bytes, as in SQLite and PostgreSQL; the default of
+#: MySQL and MariaDB would find "Web" for "web". A dialect takes the options of its own name only.
+_BYTES: dict[str, Any] = {
+    f"{dialect}_{option}": value
+    for dialect in ("mysql", "mariadb")
+    for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"), ("collate", "utf8mb4_bin"))
+}
+
+metadata = MetaData()
 
 load_balancers = Table(
     "load_balancers",
@@ -50,14 +57,15 @@ load_balancers = Table(
     Column("cause_operator", Text),
     Column("cause_object_id", String(36)),
     Column("attempts", Integer, nullable=False),
-    Column("next_attempt", Float(53)),
+    Column("next_attempt", _SECONDS),
     Column("delete_wanted", Boolean, nullable=False),
     Column("failovers_wanted", Integer, nullable=False),
     Column("failovers_done", Integer, nullable=False),
     Column("holder", String(255)),
-    Column("lease_expires", Float(53)),
-    Column("created_at", Float(53), nullable=False),
-    Column("updated_at", Float(53), nullable=False),
+    Column("lease_expires", _SECONDS),
+    Column("created_at", _SECONDS, nullable=False),
+    Column("updated_at", _SECONDS, nullable=False),
+    **_BYTES,
 )
 
 #: Which load balancer an object belongs to; also keeps an id from being used by two of them.
@@ -73,6 +81,7 @@ objects = Table(
         nullable=False,
         index=True,
     ),
+    **_BYTES,
 )
 
 records = Table(
@@ -84,19 +93,5 @@ records = Table(
     Column("version", Integer, nullable=False),
     Column("data", _LONG_TEXT, nullable=False),
     Index("records_owner", "owner"),
+    **_BYTES,
 )
-
-
-def prepare(connection: Connection) -> None:
-    """Make the tables where there are none.
-
-    :raises PermanentError: when the database has a layout that this program does not know.
-    """
-    metadata.create_all(connection)
-    found = connection.execute(select(schema_version.c.version)).scalar()
-    if found is None:
-        connection.execute(insert(schema_version).values(version=VERSION))
-    elif found != VERSION:
-        raise PermanentError(
-            f"the database has layout {found}, this program knows layout {VERSION}; use a matching version of lbdrivers"
-        )

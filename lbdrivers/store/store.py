@@ -8,17 +8,18 @@ never goes back.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, bindparam, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from lbdrivers.errors import PermanentError
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.status import ProvisioningStatus, may_follow
+from lbdrivers.settings.scale import DEFAULT_POOL, PoolSettings
 from lbdrivers.store.database import Database
 from lbdrivers.store.entry import Cause, Entry, Lease, pending_status
 from lbdrivers.store.records import StoredRecords
@@ -28,6 +29,8 @@ _T = load_balancers.c
 
 #: Parsed trees that are kept: two of each load balancer that is worked on at one time.
 _KEPT_TREES = 64
+#: Bytes that are kept of a cause: less than TEXT of MariaDB holds, more than anybody reads.
+_LONGEST_CAUSE = 60_000
 
 
 class Store:
@@ -35,15 +38,23 @@ class Store:
 
     :param url: SQLAlchemy URL; made at first use.
     :param now: seconds since the epoch, for the two timestamps of an entry.
+    :param pool: connections to a database server.
     """
 
-    def __init__(self, url: str, now: Callable[[], float] = time.time) -> None:
-        self._database = Database(url)
+    def __init__(self, url: str, now: Callable[[], float] = time.time, *, pool: PoolSettings = DEFAULT_POOL) -> None:
+        self._database = Database(url, pool)
         self._now = now
         self.records = StoredRecords(self._database)
         # Trees are frozen, so the same text may share one value; a hit also makes diff cheap,
         # because what is the very same object has not changed.
         self._parse = lru_cache(maxsize=_KEPT_TREES)(_parsed)
+
+    def migrate(self) -> None:
+        """Make or change the tables now; otherwise the first use does.
+
+        :raises PermanentError: when the database belongs to a newer program.
+        """
+        self._database.migrate()
 
     def close(self) -> None:
         """Close the connections to the database."""
@@ -60,8 +71,15 @@ class Store:
         :raises PermanentError: when the load balancer is being deleted or belongs to another
             provider, or an id in the tree is in use elsewhere.
         """
+        try:
+            return self._submit(tree, provider)
+        except IntegrityError:
+            # Another process made it between our looking and our writing: now there is something to lock.
+            return self._submit(tree, provider)
+
+    def _submit(self, tree: LoadBalancer, provider: str) -> int:
         with self._database.write() as connection:
-            row = connection.execute(select(load_balancers).where(_T.id == tree.id)).one_or_none()
+            row = connection.execute(_for_update(_T.id == tree.id)).one_or_none()
             if row is None:
                 return self._create(connection, tree, provider)
             if row.delete_wanted:
@@ -129,7 +147,7 @@ class Store:
         :raises PermanentError: when it is not there, or is being deleted.
         """
         with self._database.write() as connection:
-            row = connection.execute(select(load_balancers).where(_T.id == load_balancer_id)).one_or_none()
+            row = connection.execute(_for_update(_T.id == load_balancer_id)).one_or_none()
             if row is None:
                 raise PermanentError(f"there is no load balancer {load_balancer_id}")
             if row.delete_wanted:
@@ -142,7 +160,7 @@ class Store:
     def request_delete(self, load_balancer_id: str) -> None:
         """Want the load balancer gone; wanted already, or not there, is success."""
         with self._database.write() as connection:
-            row = connection.execute(select(load_balancers).where(_T.id == load_balancer_id)).one_or_none()
+            row = connection.execute(_for_update(_T.id == load_balancer_id)).one_or_none()
             if row is None:
                 return
             connection.execute(
@@ -163,7 +181,7 @@ class Store:
         :raises PermanentError: when it is not there, or is being deleted.
         """
         with self._database.write() as connection:
-            row = connection.execute(select(load_balancers).where(_T.id == load_balancer_id)).one_or_none()
+            row = connection.execute(_for_update(_T.id == load_balancer_id)).one_or_none()
             if row is None:
                 raise PermanentError(f"there is no load balancer {load_balancer_id}")
             if row.delete_wanted:
@@ -234,7 +252,7 @@ class Store:
             free = or_(free, _T.holder == instead_of)
         columns = (_T.status, _T.applied_generation, _T.delete_wanted)
         with self._database.write() as connection:
-            row = connection.execute(select(*columns).where(_T.id == load_balancer_id, free)).one_or_none()
+            row = connection.execute(_for_update(_T.id == load_balancer_id, free, columns=columns)).one_or_none()
             if row is None:
                 return False
             values: dict[str, Any] = {"holder": holder, "lease_expires": now + seconds}
@@ -273,7 +291,7 @@ class Store:
         """Forget the load balancer and its drivers' records; False when the lease is the holder's no more."""
         with self._database.write() as connection:
             held = (_T.id == load_balancer_id) & (_T.holder == holder)
-            if connection.execute(select(_T.id).where(held)).one_or_none() is None:
+            if connection.execute(_for_update(held, columns=(_T.id,))).one_or_none() is None:
                 return False
             connection.execute(delete(records).where(records.c.owner == load_balancer_id))
             connection.execute(delete(objects).where(objects.c.load_balancer_id == load_balancer_id))
@@ -290,15 +308,15 @@ class Store:
         """
         with self._database.write() as connection:
             held = (_T.id == seen.id) & (_T.holder == holder)
-            row = connection.execute(select(load_balancers).where(held)).one_or_none()
+            row = connection.execute(_for_update(held)).one_or_none()
             if row is None:
                 return False
             wishes = (row.generation, bool(row.delete_wanted), row.failovers_wanted)
             if wishes == (seen.generation, seen.delete_wanted, seen.failovers_wanted):
                 values = {
-                    "cause": cause.user,
-                    "cause_operator": cause.operator,
-                    "cause_object_id": cause.object_id,
+                    "cause": _storable(cause.user),
+                    "cause_operator": _storable(cause.operator),
+                    "cause_object_id": (cause.object_id or "")[:36] or None,
                     "status": _next_status(row, status),
                     "attempts": row.attempts + 1,
                     "next_attempt": next_attempt,
@@ -311,7 +329,7 @@ class Store:
         """Note a success; the load balancer is ACTIVE when nothing else is left."""
         with self._database.write() as connection:
             held = (_T.id == load_balancer_id) & (_T.holder == holder)
-            row = connection.execute(select(load_balancers).where(held)).one_or_none()
+            row = connection.execute(_for_update(held)).one_or_none()
             if row is None:
                 return False
             changed = values(row)
@@ -354,6 +372,11 @@ class Store:
         )
 
 
+def _for_update(*conditions: ColumnElement[bool], columns: Sequence[Column[Any]] = ()) -> Select[Any]:
+    """Read one load balancer in a transaction that may write it: nobody else writes it until then."""
+    return select(*(columns or load_balancers.c)).where(*conditions).with_for_update()
+
+
 def _parsed(text: str) -> LoadBalancer:
     try:
         return LoadBalancer.model_validate_json(text)
@@ -369,7 +392,8 @@ def _identities(tree: LoadBalancer) -> set[tuple[str, str]]:
 
 
 def _add_objects(connection: Connection, load_balancer_id: str, identities: set[tuple[str, str]]) -> None:
-    rows = [{"id": identity, "kind": kind, "load_balancer_id": load_balancer_id} for identity, kind in identities]
+    # In one order everywhere: two that insert the same ids wait for each other, and never in a circle.
+    rows = [{"id": one, "kind": kind, "load_balancer_id": load_balancer_id} for one, kind in sorted(identities)]
     if not rows:
         return
     try:
@@ -380,6 +404,13 @@ def _add_objects(connection: Connection, load_balancer_id: str, identities: set[
             "give each resource an id of its own",
             str(error.orig),
         ) from error
+
+
+def _storable(text: str) -> str:
+    """Words of a daemon or a driver as every database takes them: no NUL (PostgreSQL), no lone
+    surrogates (UTF-8), at most the 64 KiB that TEXT has in MariaDB."""
+    clean = text.replace("\0", "\\x00").encode("utf-8", "backslashreplace")
+    return clean[:_LONGEST_CAUSE].decode("utf-8", "ignore")
 
 
 def _next_status(row: Row[Any], status: ProvisioningStatus) -> str:

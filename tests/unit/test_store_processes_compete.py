@@ -1,10 +1,9 @@
-"""Several processes use one database file at once."""
+"""Several processes use one database at once, of each kind."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.store.store import Store
@@ -56,8 +55,8 @@ def run_twice(script: str, url: str, text: str = "") -> list[str]:
     return answers
 
 
-def test_a_lease_is_won_by_one_process_only(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'store.sqlite'}"
+def test_a_lease_is_won_by_one_process_only(database_url: str) -> None:
+    url = database_url
     store = Store(url)
     ids = [identity(number) for number in range(1, 101)]
     for one in ids:
@@ -66,8 +65,8 @@ def test_a_lease_is_won_by_one_process_only(tmp_path: Path) -> None:
     assert sum(won) == len(ids), won
 
 
-def test_no_write_is_lost_and_a_new_database_is_made_once(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'new' / 'store.sqlite'}"
+def test_no_write_is_lost_and_a_new_database_is_made_once(database_url: str) -> None:
+    url = database_url
     run_twice(COUNTER, url)
     record = Store(url).records.get("counter", "1")
     assert record is not None and record.data == {"count": 80}
