@@ -101,6 +101,10 @@ class Host:
             ipvsadm=_version(("ipvsadm", "--version"), _KEEPALIVED_VERSION),
         )
 
+    def warm_up(self) -> None:
+        """Learn in the background what takes long and is asked for soon."""
+        threading.Thread(target=lambda: (self.links, self.versions), name="warm-up", daemon=True).start()
+
     # --- files
 
     def _read(self, effect: effects.ReadFile) -> bytes | None:

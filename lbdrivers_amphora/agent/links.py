@@ -76,10 +76,6 @@ class Links:
 
         return self._namespace.inside(visit)
 
-    def bring_up_loopback(self) -> None:
-        """Inside, where health checks of local members and the exporters need it."""
-        self._inside(lambda netlink: netlink.link("set", index=1, state="up"))
-
     def list(self) -> tuple[Link, ...]:
         with _netlink() as netlink:
             outside = tuple(_links(netlink, inside=False))

@@ -7,7 +7,10 @@ thread that is born for it and ends in there. Sockets and processes made inside 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
+import socket
+import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +22,9 @@ _CLONE_NEWNET = 0x40000000
 _MS_BIND = 4096
 _MS_REC = 16384
 _MS_SHARED = 1 << 20
+# <linux/sockios.h>, <linux/if.h>
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
+_FLAGS_REQUEST = "16sh14x"
 
 #: sysctls of the namespace. Daemons bind addresses that are not there yet (nonlocal_bind); a proxy
 #: makes many connections to few members, so all ports may be used, and re-used soon.
@@ -80,11 +86,11 @@ class Namespace:
             os.close(descriptor)
 
     def ensure(self) -> bool:
-        """Make it unless it is there, and set its sysctls. :returns: whether it is new."""
+        """Make it unless it is there; set its sysctls and bring its loopback up. :returns: whether it is new."""
         fresh = not self._mounted()
         if fresh:
             self._make()
-        self.inside(_set_sysctls)
+        self.inside(_furnish)
         return fresh
 
     def _mounted(self) -> bool:
@@ -109,6 +115,15 @@ class Namespace:
     def _bind(self) -> None:
         own = f"/proc/self/task/{threading.get_native_id()}/ns/net".encode()
         _call("mount", own, str(self.path).encode(), b"none", _MS_BIND, None)
+
+
+def _furnish() -> None:
+    _set_sysctls()
+    # Health checks of local members and the exporters need it. No netlink: pyroute2 takes long to import.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        answer = fcntl.ioctl(handle, _SIOCGIFFLAGS, struct.pack(_FLAGS_REQUEST, b"lo", 0))
+        flags = struct.unpack(_FLAGS_REQUEST, answer)[1]
+        fcntl.ioctl(handle, _SIOCSIFFLAGS, struct.pack(_FLAGS_REQUEST, b"lo", flags | _IFF_UP))
 
 
 def _set_sysctls() -> None:

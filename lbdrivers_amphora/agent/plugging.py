@@ -162,7 +162,9 @@ def interface_files(layout: Layout) -> Program[tuple[InterfaceFile, ...]]:
 
 def restore(layout: Layout) -> Program[tuple[str, ...]]:
     """At the agent's start: links that were plugged before a reboot go back to work. Gives what failed."""
-    text = (yield from do(ReadFile(layout.plugged_interfaces))) or b""
+    text = yield from do(ReadFile(layout.plugged_interfaces))
+    if not text:
+        return ()
     links = {link.mac: link for link in (yield from do(ListLinks()))}
     failed: list[str] = []
     files = {file.name: file for file in (yield from interface_files(layout))}

@@ -61,12 +61,11 @@ class Agent:
     def boot(self) -> None:
         """Restore what an earlier life left: links first, then the daemons that use them."""
         with self._changes:
-            self._host.links.bring_up_loopback()
             for trouble in effects.run(core.boot(self.layout, unprivileged=unprivileged()), self._host.perform):
                 _LOG.error("not restored: %s", trouble)
             if self._supervisor is not None:
                 self._supervisor.adopt()
-        _LOG.debug("versions: %s", self._host.versions)
+        self._host.warm_up()
 
     def handle(self, wanted: Request) -> responses.Response:
         """Carry a request out."""
