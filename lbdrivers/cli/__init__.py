@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, str] | None]] = {
     "delete": ("remove one with everything that it has", ("subject", _SUBJECT)),
     "drivers": ("list the installed drivers, broken ones with their cause", None),
     "networks": ("list the networks that a document can refer to", None),
+    "conformance": ("hold a provider to the laws of its contract", ("name", "provider; see: lbdrivers drivers")),
 }
 
 
@@ -64,9 +65,20 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--timeout", type=_seconds, default=300.0, metavar="SECONDS", help=text)
         if name == "networks":
             command.add_argument("--driver", default="local", help="network driver to ask (default: %(default)s)")
+        if name == "conformance":
+            _add_conformance(command)
         command.add_argument("--json", action="store_true", help="answer with one JSON object")
         _add_common(command, _LATE)
     return root
+
+
+def _add_conformance(command: argparse.ArgumentParser) -> None:
+    text = "random histories of edits to try; each makes a load balancer (default: %(default)s)"
+    command.add_argument("--histories", type=_count, default=20, metavar="N", help=text)
+    text = "YAML file: ids and addresses that trees may use on this backend (fields of lbdrivers.testing Surroundings)"
+    command.add_argument("--around", type=Path, metavar="FILE", help=text)
+    text = "seconds to wait for each change before it counts as broken (default: %(default)s)"
+    command.add_argument("--timeout", type=_seconds, default=60.0, metavar="SECONDS", help=text)
 
 
 def _add_common(target: argparse.ArgumentParser, prefix: str = "") -> None:
@@ -84,5 +96,12 @@ def _add_common(target: argparse.ArgumentParser, prefix: str = "") -> None:
 def _seconds(text: str) -> float:
     value = float(text)
     if not 0 < value < 1e9:
+        raise ValueError
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 0 < value <= 10**6:
         raise ValueError
     return value

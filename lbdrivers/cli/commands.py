@@ -174,6 +174,19 @@ def networks(session: Session, output: Output, arguments: Namespace) -> int:
     return 0
 
 
+def conformance(session: Session, output: Output, arguments: Namespace) -> int:
+    """Run the kit's laws on one provider."""
+    try:
+        from lbdrivers.cli.conformance import examine
+    except ModuleNotFoundError as error:
+        if error.name not in ("hypothesis", "cryptography"):
+            raise
+        raise PermanentError(
+            f"the conformance kit needs {error.name}, which is not installed: pip install 'lbdrivers[testing]'"
+        ) from error
+    return examine(session, output, arguments)
+
+
 TABLE: Mapping[str, Callable[[Session, Output, Namespace], int]] = {
     "apply": apply,
     "plan": plan,
@@ -184,6 +197,7 @@ TABLE: Mapping[str, Callable[[Session, Output, Namespace], int]] = {
     "delete": delete,
     "drivers": drivers,
     "networks": networks,
+    "conformance": conformance,
 }
 
 

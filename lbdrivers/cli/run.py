@@ -14,7 +14,7 @@ import sys
 from lbdrivers import settings
 from lbdrivers.cli import commands
 from lbdrivers.cli.output import Output
-from lbdrivers.cli.session import Session
+from lbdrivers.cli.session import Session, temporary_state
 from lbdrivers.errors import DriverError, InvalidInput
 from lbdrivers.settings.declared import declared
 
@@ -48,6 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, output: Output) -> int:
+    if arguments.command == "conformance" and arguments.state is None:
+        arguments.state = temporary_state()
     session = Session(arguments.config_file, arguments.state, output.steps.report, output.notice)
     try:
         if arguments.command not in _PASSIVE:

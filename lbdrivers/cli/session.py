@@ -5,8 +5,11 @@ Law: a command pays for what it uses and no more; what was opened is closed.
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Load balancers that ``list`` asks at one time; each waits for its own appliances.
 _OBSERVERS = 8
+#: Beginning of the names of temporary state folders.
+_TEMPORARY = "lbdrivers-conformance-"
 
 
 class Session:
@@ -166,6 +171,21 @@ def read_document(name: str) -> str:
             "", f"byte 0x{content[error.start]:02x}", "is not UTF-8", "save it as UTF-8", f"{name}:{line}"
         )
         raise InvalidInput((problem,)) from error
+
+
+def temporary_state() -> Path:
+    """A state folder for this command alone; it goes when the command ends, unless drivers left something in it.
+
+    A command that a start hook runs anew gets the folder that it had before.
+    """
+    inherited = Path(os.environ.get("LBDRIVERS_STATE_PATH", ""))
+    if inherited.name.startswith(_TEMPORARY) and inherited.is_dir():
+        folder = inherited
+    else:
+        folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY))
+    # Registered first, so run last: after what start hooks have registered for their own leaving.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def now() -> float:

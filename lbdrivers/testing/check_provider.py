@@ -322,6 +322,27 @@ def check_feature(fixture: ProviderFixture, feature: Feature) -> bool:
     return True
 
 
+def check_refusal(fixture: ProviderFixture, feature: Feature) -> bool:
+    """A feature that is not claimed: a tree that needs it is refused, and nothing of it is there afterwards.
+
+    :returns: False when no tree can show it in these surroundings.
+    """
+    provider = fixture.make()
+    try:
+        tree = example(feature, provider.features(), fixture.around)
+    except ValueError:  # what the small tree is made of and this feature do not go together
+        return False
+    if tree is None:
+        return False
+    try:
+        refused(f"{feature} is not claimed, and a tree that needs it", lambda: provider.apply(tree, None))
+        left = tree.id in fixture.patience.settled("known", fixture.make().known)
+        expect(not left, f"a tree that needs {feature} was refused, but known() lists it")
+    finally:
+        fixture.remove(tree.id)
+    return True
+
+
 CHECKS: tuple[Check[ProviderFixture], ...] = (
     Check(check_features_are_constant),
     Check(check_the_absent_is_no_error),

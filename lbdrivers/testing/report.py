@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from lbdrivers.errors import PermanentError
 from lbdrivers.features import ALL, Feature
 from lbdrivers.testing.check import Check
-from lbdrivers.testing.check_provider import CHECKS, ProviderFixture, check_feature
+from lbdrivers.testing.check_provider import CHECKS, ProviderFixture, check_feature, check_refusal
 
 
 class Verdict(enum.StrEnum):
     KEPT = "kept"
     BROKEN = "broken"
     NOT_SHOWN = "not shown"
+    REFUSED = "refused"
     NOT_CLAIMED = "not claimed"
 
 
@@ -28,11 +29,13 @@ class Finding:
 
     :param subject: name of the check, or of the feature.
     :param text: the law that was kept, or how it was broken.
+    :param claimed: for a feature, whether the provider says that it can do it.
     """
 
     subject: str
     verdict: Verdict
     text: str = ""
+    claimed: bool = True
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,17 @@ class Report:
     @property
     def claimed(self) -> frozenset[Feature]:
         """What the provider says that it can do."""
-        return frozenset(Feature(one.subject) for one in self.features if one.verdict is not Verdict.NOT_CLAIMED)
+        return frozenset(Feature(one.subject) for one in self.features if one.claimed)
 
     @property
     def proved(self) -> frozenset[Feature]:
         """What the kit saw it do."""
         return frozenset(Feature(one.subject) for one in self.features if one.verdict is Verdict.KEPT)
+
+    @property
+    def refused(self) -> frozenset[Feature]:
+        """What the kit saw it refuse, as it must refuse what it does not claim."""
+        return frozenset(Feature(one.subject) for one in self.features if one.verdict is Verdict.REFUSED)
 
     @property
     def conforms(self) -> bool:
@@ -80,7 +88,7 @@ def examine(fixture: ProviderFixture, tell: Callable[[Finding], None] = lambda _
 
 def _law(check: Check[ProviderFixture], fixture: ProviderFixture, claimed: frozenset[Feature]) -> Finding:
     if not check.needs <= claimed:
-        return Finding(check.name, Verdict.NOT_CLAIMED, check.law)
+        return Finding(check.name, Verdict.NOT_CLAIMED, check.law, claimed=False)
     broken = _broken(lambda: check(fixture))
     return (
         Finding(check.name, Verdict.KEPT, check.law) if broken is None else Finding(check.name, Verdict.BROKEN, broken)
@@ -92,7 +100,7 @@ def _features(fixture: ProviderFixture, claimed: frozenset[Feature], laws: tuple
     by_law = {feature: verdicts[check.name] for check in CHECKS for feature in check.proves}
     for feature in sorted(ALL):
         if feature not in claimed:
-            yield Finding(feature, Verdict.NOT_CLAIMED)
+            yield _refusal(fixture, feature)
         elif feature in by_law:
             yield Finding(feature, by_law[feature])
         else:
@@ -107,10 +115,20 @@ def _feature(fixture: ProviderFixture, feature: Feature) -> Finding:
     return Finding(feature, Verdict.KEPT if all(shown) else Verdict.NOT_SHOWN)
 
 
+def _refusal(fixture: ProviderFixture, feature: Feature) -> Finding:
+    shown: list[bool] = []
+    broken = _broken(lambda: shown.append(check_refusal(fixture, feature)))
+    if broken is not None:
+        return Finding(feature, Verdict.BROKEN, broken, claimed=False)
+    return Finding(feature, Verdict.REFUSED if all(shown) else Verdict.NOT_CLAIMED, claimed=False)
+
+
 def _broken(run: Callable[[], None]) -> str | None:
     """How the law was broken, or None."""
     try:
         run()
     except (AssertionError, PermanentError) as error:
         return str(error)
+    except Exception as error:  # noqa: BLE001 the contract names what a driver may raise; all else is a breach
+        return f"{type(error).__name__}, which the contract does not allow here: {error}"
     return None
