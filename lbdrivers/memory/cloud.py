@@ -105,6 +105,8 @@ class Shelf(Generic[T]):
         self._records = records
         self._kind = f"memory-cloud-{kind}"
         self._adapter = adapter
+        # The last record of each id with its value: one that was not written since is not decoded again.
+        self._seen: dict[str, tuple[Record, T]] = {}
 
     def get(self, identity: str) -> T | None:
         """The value, or None."""
@@ -134,18 +136,24 @@ class Shelf(Generic[T]):
             data = {"value": self._adapter.dump_python(new, mode="json")}
             version = 0 if record is None else record.version
             try:
-                self._records.put(Record(self._kind, identity, data, version=version))
+                self._seen[identity] = (self._records.put(Record(self._kind, identity, data, version=version)), new)
             except Conflict:
                 continue
             return new
 
     def remove(self, identity: str) -> None:
         """Forget the value; absent is success."""
+        self._seen.pop(identity, None)
         self._records.remove(self._kind, identity)
 
     def _decoded(self, record: Record) -> T:
+        seen = self._seen.get(record.id)
+        if seen is not None and seen[0] is record:
+            return seen[1]
         data: Any = record.data
-        return self._adapter.validate_python(data["value"])
+        value = self._adapter.validate_python(data["value"])
+        self._seen[record.id] = (record, value)
+        return value
 
 
 class Cloud:
