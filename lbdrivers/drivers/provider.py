@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from lbdrivers.features import Feature
+from lbdrivers.model.infra import Port
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.status import OperatingStatus
 
@@ -143,4 +144,18 @@ class Planner(Protocol):
 
     def plan(self, desired: LoadBalancer, applied: LoadBalancer | None) -> tuple[PlannedAction, ...]:
         """The actions that ``apply`` would carry out now; empty when there are none."""
+        ...
+
+
+@runtime_checkable
+class VipReserver(Protocol):
+    """Optional, beside Provider: reserves the VIP before the load balancer is made, so that its owner
+    can be told the address at once."""
+
+    def reserve_vip(self, tree: LoadBalancer) -> Port:
+        """The VIP's port, its addresses in the order of the tree: the primary one, then the additional ones.
+
+        Law: twice gives the same port; ``apply`` uses it, ``remove`` removes it, ``known`` lists its
+        load balancer.
+        """
         ...

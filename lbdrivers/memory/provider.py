@@ -16,7 +16,7 @@ from lbdrivers.memory.cloud import Cloud, StoredLoadBalancer, derived_id
 from lbdrivers.memory.faults import Faults
 from lbdrivers.memory.network import MemoryNetwork
 from lbdrivers.model.changes import Change, Created, Kind, Ordered, apply_changes, diff
-from lbdrivers.model.infra import FixedAddress, PortRequest
+from lbdrivers.model.infra import FixedAddress, Port, PortRequest
 from lbdrivers.model.resources import LoadBalancer, Member, Pool
 from lbdrivers.model.status import OperatingStatus
 
@@ -24,7 +24,7 @@ _VIP_PORT = "memory-vip-"
 
 
 class MemoryProvider:
-    """Implements ``Provider`` and ``Planner`` on the memory cloud."""
+    """Implements ``Provider``, ``Planner`` and ``VipReserver`` on the memory cloud."""
 
     contract = 1
     name = "memory"
@@ -44,7 +44,7 @@ class MemoryProvider:
         with self._faults.around("apply", desired, applied):
             held = self.cloud.load_balancers.get(desired.id)
             old = held.tree if held is not None else None
-            addresses = self._reserve_addresses(desired)
+            addresses = tuple(one.address for one in self._reserved(desired).fixed if one.address is not None)
             changes = diff(old, desired)
             done = 0
             try:
@@ -106,16 +106,20 @@ class MemoryProvider:
             held = self.cloud.load_balancers.get(desired.id)
         return tuple(_planned(change) for change in diff(held.tree if held is not None else None, desired))
 
-    def _reserve_addresses(self, tree: LoadBalancer) -> tuple[str, ...]:
-        """The VIPs' addresses, the primary one first; they stay for as long as the load balancer lives."""
+    def reserve_vip(self, tree: LoadBalancer) -> Port:
+        """See ``VipReserver.reserve_vip``."""
+        with self._faults.around("reserve_vip", tree):
+            return self._reserved(tree)
+
+    def _reserved(self, tree: LoadBalancer) -> Port:
+        """The port with the VIPs' addresses; they stay for as long as the load balancer lives."""
         subnet_id = tree.vip_subnet_id or derived_id("vip", tree.vip_network_id or tree.vip_port_id or tree.id)
         network_id = tree.vip_network_id or self._network.subnet(subnet_id).network_id
         fixed = (
             FixedAddress(subnet_id, tree.vip_address),
             *(FixedAddress(vip.subnet_id, vip.ip_address) for vip in tree.additional_vips),
         )
-        port = self._network.ensure_port(PortRequest(_vip_port(tree.id), network_id, fixed, bound=False))
-        return tuple(one.address for one in port.fixed if one.address is not None)
+        return self._network.ensure_port(PortRequest(_vip_port(tree.id), network_id, fixed, bound=False))
 
     def _keep(self, load_balancer_id: str, tree: LoadBalancer | None, addresses: tuple[str, ...]) -> None:
         if tree is None:

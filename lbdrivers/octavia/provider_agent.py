@@ -1,0 +1,220 @@
+"""The companion of our drivers in Octavia's driver agent: runs the engine, reports how things stand.
+
+Laws: a report follows from the store alone, so that a crash or a refused report costs time and nothing
+else. What Octavia has not committed yet is not reported. Nothing that one load balancer does keeps
+another one waiting.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol
+
+from octavia_lib.api.drivers import driver_lib, exceptions
+
+from lbdrivers.drivers.context import Record
+from lbdrivers.drivers.provider import Observation
+from lbdrivers.errors import DriverError
+from lbdrivers.model.kinds import Kind
+from lbdrivers.model.status import OperatingStatus
+from lbdrivers.octavia import models, pending
+from lbdrivers.octavia.pending import Pending
+from lbdrivers.octavia.session import Session, current
+from lbdrivers.octavia.settings import Sockets
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds between two looks at the store: what a caller of the API may notice.
+_TICK = 0.1
+#: Seconds before a report that was refused, or could not be sent, is tried again.
+_PAUSE = 1.0
+#: Seconds after which a request that Octavia never committed is given up.
+_COMMIT = 600.0
+
+_REFUSED = (
+    exceptions.UpdateStatusError,
+    exceptions.UpdateStatisticsError,
+    exceptions.DriverAgentTimeout,
+    exceptions.DriverError,
+)
+_GETTERS = {kind: f"get_{theirs.__name__.lower()}" for kind, (theirs, _ours) in models.CLASSES.items()}
+
+
+class ExitEvent(Protocol):
+    """What the driver agent hands over: a threading or multiprocessing event."""
+
+    def is_set(self) -> bool:
+        """Whether to end."""
+        ...
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until it is set, or for so many seconds."""
+        ...
+
+
+def run(exit_event: ExitEvent) -> None:
+    """Entry point of the group ``octavia.driver_agent.provider_agents``."""
+    with_session(current(), exit_event)
+
+
+def with_session(session: Session, exit_event: ExitEvent) -> None:
+    """Work and report until the event is set."""
+    agent = ProviderAgent(session, library(session.settings.sockets))
+    try:
+        while not exit_event.is_set():
+            exit_event.wait(agent.tick())
+    finally:
+        agent.close()
+
+
+def library(sockets: Sockets) -> Any:
+    """octavia-lib's own client. It waits up to two minutes for the sockets to be there."""
+    return driver_lib.DriverLibrary(
+        status_socket=str(sockets.status), stats_socket=str(sockets.stats), get_socket=str(sockets.get)
+    )
+
+
+class ProviderAgent:
+    """Runs what is due and reports what is waited for, a tick at a time.
+
+    :param client: a DriverLibrary.
+    """
+
+    def __init__(self, session: Session, client: Any) -> None:
+        self._session = session
+        self._client = client
+        self._pool = ThreadPoolExecutor(session.settings.workers, thread_name_prefix="octavia")
+        self._running: dict[str, Future[Any]] = {}
+        self._watch: Future[None] | None = None
+        self._next_watch = session.now() + session.settings.report_interval
+        #: record -> when it was first seen waiting for Octavia's commit.
+        self._uncommitted: dict[str, float] = {}
+        #: record -> earliest time of its next report, after one was refused.
+        self._pause: dict[str, float] = {}
+        self._last_told: dict[str, Mapping[str, OperatingStatus]] = {}
+
+    def close(self) -> None:
+        """End; runs that are on are waited for."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def tick(self) -> float:
+        """Start what is due, report what is ready; seconds until the next look."""
+        try:
+            self._start_due()
+            for record in self._session.store.records.list(pending.KIND):
+                self._attend(record)
+            self._start_watch()
+        except DriverError as error:  # the store cannot be reached
+            LOG.warning("the provider agent has to wait: %s", error.operator)
+            return _PAUSE
+        return _TICK
+
+    # -- work -------------------------------------------------------------------------------------
+
+    def _start_due(self) -> None:
+        for identity, run_of in list(self._running.items()):
+            if run_of.done():
+                del self._running[identity]
+                if (failure := run_of.exception()) is not None:
+                    LOG.error("%s: the run broke off", identity, exc_info=failure)
+        for identity in self._session.store.due(self._session.now()):
+            if identity not in self._running:
+                self._running[identity] = self._pool.submit(self._session.engine.run, identity)
+
+    # -- what Octavia waits for -------------------------------------------------------------------
+
+    def _attend(self, record: Record) -> None:
+        waiting = pending.parse(record)
+        if not waiting or self._session.now() < self._pause.get(record.id, 0.0):
+            return
+        try:
+            self._report(record, waiting)
+        except _REFUSED as error:
+            LOG.warning("%s: a report was refused and will be repeated: %s", record.id, error)
+            self._pause[record.id] = self._session.now() + _PAUSE
+        else:
+            self._pause.pop(record.id, None)
+
+    def _report(self, record: Record, waiting: Pending) -> None:
+        store = self._session.store
+        entry = store.get(record.id)
+        entry = entry if entry is not None and entry.id == record.id else None
+        found = pending.statuses(waiting, entry)
+        if found is None or not self._committed(record, waiting):
+            return
+        seen = self._observed(record.id, entry.provider) if entry is not None and entry.settled else Observation(False)
+        self._client.update_loadbalancer_status(pending.message(found, seen.operating))
+        if entry is None:
+            store.records.remove(pending.KIND, record.id)
+        elif entry.settled:
+            pending.replace(store.records, record, Pending())
+        elif entry.cause is not None:
+            pending.replace(store.records, record, dataclasses.replace(waiting, failure=entry.cause.user))
+
+    def _committed(self, record: Record, waiting: Pending) -> bool:
+        """Whether Octavia knows what it asked for. What it took back again is given up, in the end."""
+        missing = [one for one, kind in waiting.created.items() if not self._known(kind, one)]
+        if not missing or waiting.deleting:
+            self._uncommitted.pop(record.id, None)
+            return True
+        since = self._uncommitted.setdefault(record.id, self._session.now())
+        if self._session.now() - since < _COMMIT:
+            return False
+        LOG.error("%s: Octavia does not know %s, which it asked for; look there", record.id, ", ".join(missing))
+        del self._uncommitted[record.id]
+        return True
+
+    def _known(self, kind: Kind, identity: str) -> bool:
+        return getattr(self._client, _GETTERS[kind])(identity) is not None
+
+    # -- how things stand -------------------------------------------------------------------------
+
+    def _start_watch(self) -> None:
+        """From time to time, beside everything else, as backends are asked for it."""
+        if self._watch is not None and self._watch.done():
+            if (failure := self._watch.exception()) is not None:
+                LOG.error("operating statuses and statistics could not be reported", exc_info=failure)
+            self._watch = None
+        if self._watch is None and self._session.now() >= self._next_watch:
+            self._next_watch = self._session.now() + self._session.settings.report_interval
+            self._watch = self._pool.submit(self._report_operation)
+
+    def _report_operation(self) -> None:
+        """Operating statuses that have changed, and all statistics, of what Octavia knows."""
+        for record in self._session.store.records.list(pending.KIND):
+            entry = self._session.store.get(record.id)
+            if pending.parse(record) or entry is None or not entry.settled:
+                continue
+            seen = self._observed(entry.id, entry.provider)
+            if not seen.exists:
+                continue
+            kinds = {one.id: Kind(kind) for kind, one in entry.desired.walk()}
+            before = self._last_told.get(entry.id, {})
+            changed = {one: word for one, word in seen.operating.items() if one in kinds and before.get(one) != word}
+            if changed:
+                self._client.update_loadbalancer_status(_operating_message(changed, kinds))
+                self._last_told[entry.id] = seen.operating
+            if seen.statistics:
+                listed = [{"id": one, **dataclasses.asdict(values)} for one, values in seen.statistics.items()]
+                self._client.update_listener_statistics({"listeners": listed})
+
+    def _observed(self, load_balancer_id: str, provider: str) -> Observation:
+        try:
+            return self._session.provider(provider).observe(load_balancer_id)
+        except DriverError as error:
+            LOG.info("%s: cannot be observed: %s", load_balancer_id, error.operator)
+            return Observation(exists=False)
+
+
+def _operating_message(
+    changed: Mapping[str, OperatingStatus], kinds: Mapping[str, Kind]
+) -> dict[str, list[dict[str, str]]]:
+    lists: dict[str, list[dict[str, str]]] = {}
+    for kind, plural in models.PLURALS.items():
+        records = [{"id": one, "operating_status": word.value} for one, word in changed.items() if kinds[one] is kind]
+        if records:
+            lists[plural] = records
+    return lists
