@@ -63,7 +63,8 @@ def lbdrivers(state: Path, *arguments: str) -> dict[str, Any]:
 
 def test_a_pair_serves_and_goes(state: Path) -> None:
     lbdrivers(state, "apply", "examples/web.yaml")
-    assert ask(state, sys.executable, "-c", REQUESTS, str(state)) == {"web-1": 10, "web-2": 10}
+    answers = ask(state, sys.executable, "-c", REQUESTS, str(state))
+    assert (set(answers), sum(answers.values())) == ({"web-1", "web-2"}, 20)
     shown = lbdrivers(state, "show", "web")
     assert shown["provisioning_status"] == "ACTIVE"
     assert [appliance["status"] for appliance in shown["appliances"]] == ["ALLOCATED"] * 2
