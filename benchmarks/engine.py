@@ -55,7 +55,7 @@ DRIVERS: dict[str, Callable[[DriverContext], Any]] = {
     "lbdrivers.certificates": MemoryAuthority,
 }
 PEER_DRIVER = Path(__file__).parent / "peer" / "engine.py"
-PEER_REQUIREMENTS = ("octavia==19.0.0", "SQLAlchemy>=2.0,<2.1")
+PEER_REQUIREMENTS = ("octavia==19.0.0", "SQLAlchemy>=2.0,<2.1", "WebTest>=3.0")
 
 
 def tree(members: tuple[Member, ...] = ()) -> LoadBalancer:
@@ -66,9 +66,7 @@ def tree(members: tuple[Member, ...] = ()) -> LoadBalancer:
         {
             "id": str(uuid.uuid4()),
             "vip_subnet_id": str(uuid.uuid4()),
-            "listeners": [
-                {"id": str(uuid.uuid4()), "protocol": "HTTP", "protocol_port": 80, "default_pool_id": pool}
-            ],
+            "listeners": [{"id": str(uuid.uuid4()), "protocol": "HTTP", "protocol_port": 80, "default_pool_id": pool}],
             "pools": [
                 {
                     "id": pool,
