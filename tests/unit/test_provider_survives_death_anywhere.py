@@ -272,3 +272,22 @@ def test_death_while_amphorae_are_worked_on_side_by_side(name: str) -> None:
         with pytest.raises(Death):
             scenario.verb(world.provider(mortal.before, mortal.after))
         assert [f"{boundary} {mortal.calls[boundary]}, {failure}" for failure in recover(world, scenario)] == []
+
+
+def test_an_apply_after_a_dead_failover_never_goes_back_to_the_silent() -> None:
+    """An apply alone cannot help a silent amphora; but once its replacement serves, it needs no help."""
+    scenario = SCENARIOS["failover of the silent"]
+    before = world_of(scenario, "ACTIVE_STANDBY")
+    helped = 0
+    for boundary in boundaries(scenario, before)[1]:
+        world, mortal = copy_of(before), Mortal(boundary)
+        with pytest.raises(Death):
+            scenario.verb(world.provider(mortal.before, mortal.after, workers=1))
+        if sum(one.status is AmphoraStatus.ALLOCATED for one in world.ledger.amphorae(OLD.id)) > 1 and not any(
+            one.status is AmphoraStatus.PENDING_DELETE for one in world.ledger.amphorae(OLD.id)
+        ):
+            continue  # the silent one still counts as serving
+        world.provider(workers=1).apply(OLD, OLD)
+        expect_exactly(world, OLD, ())
+        helped += 1
+    assert helped > 5
