@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, str] | None]] = {
     "stats": ("the five statistics of one, by listener", ("subject", _SUBJECT)),
     "failover": ("bring one back to full redundancy on new appliances", ("subject", _SUBJECT)),
     "delete": ("remove one with everything that it has", ("subject", _SUBJECT)),
+    "worker": ("work on whatever is due, from the store or a jobboard, until SIGTERM", None),
     "drivers": ("list the installed drivers, broken ones with their cause", None),
     "networks": ("list the networks that a document can refer to", None),
     "conformance": ("hold a provider to the laws of its contract", ("name", "provider; see: lbdrivers drivers")),

@@ -154,6 +154,13 @@ def delete(session: Session, output: Output, arguments: Namespace) -> int:
     return 0
 
 
+def worker(session: Session, output: Output, _arguments: Namespace) -> int:
+    """Work until a signal says stop."""
+    from lbdrivers.cli.worker import work
+
+    return work(session, output)
+
+
 def drivers(session: Session, output: Output, _arguments: Namespace) -> int:
     """List the installed drivers. Broken ones are listed, too: that is no failure of this command."""
     infos = registry.installed(session.configuration)
@@ -195,6 +202,7 @@ TABLE: Mapping[str, Callable[[Session, Output, Namespace], int]] = {
     "stats": stats,
     "failover": failover,
     "delete": delete,
+    "worker": worker,
     "drivers": drivers,
     "networks": networks,
     "conformance": conformance,

@@ -72,7 +72,7 @@ class Session:
     @cached_property
     def store(self) -> Store:
         """The store of the state folder."""
-        return Store(self.settings.database)
+        return Store(self.settings.database, pool=self.settings.pool)
 
     @cached_property
     def context(self) -> DriverContext:

@@ -12,6 +12,8 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from lbdrivers import features
 from lbdrivers.drivers.provider import Provider
@@ -23,6 +25,9 @@ from lbdrivers.reconcile.outcome import Backoff, Done, Failed, Outcome, Retry, d
 from lbdrivers.settings import Settings
 from lbdrivers.store.entry import Cause, Entry
 from lbdrivers.store.store import Store
+
+if TYPE_CHECKING:
+    from lbdrivers.reconcile.jobs import Board  # brings taskflow, which few need
 
 LOG = logging.getLogger(__name__)
 
@@ -39,6 +44,8 @@ class Engine:
     :param sleep: waits; only ``run_until_settled`` does.
     :param holder: name under which leases are taken; unique among all engines.
     :param jitter: gives a number from 0 to 1.
+    :param board: where a job is posted for every wish that leaves work; None: somebody looks for what
+        is due (a ``Worker``, or the caller by ``run``).
     """
 
     def __init__(
@@ -52,6 +59,7 @@ class Engine:
         holder: str | None = None,
         heartbeat: Heartbeat = beat_in_thread,
         jitter: Callable[[], float] = random.random,
+        board: Board | None = None,
     ) -> None:
         self._store = store
         self._provider = provider
@@ -61,6 +69,7 @@ class Engine:
         self._holder = holder or own_holder()
         self._heartbeat = heartbeat
         self._jitter = jitter
+        self._board = board
         self._backoff = Backoff(settings.retry_initial_seconds, settings.retry_maximum_seconds)
 
     # -- wishes -----------------------------------------------------------------------------------
@@ -74,7 +83,8 @@ class Engine:
         """
         name = self.provider_of(tree)
         features.check(name, self._provider(name).features(), tree)
-        return self._store.submit(tree, name)
+        with self._announced(tree.id):
+            return self._store.submit(tree, name)
 
     def provider_of(self, tree: LoadBalancer) -> str:
         """Name of the provider that the tree asks for, or the default one."""
@@ -85,11 +95,13 @@ class Engine:
 
         :raises PermanentError: when there is none of that id, or it is being deleted.
         """
-        self._store.request_apply(load_balancer_id)
+        with self._announced(load_balancer_id):
+            self._store.request_apply(load_balancer_id)
 
     def delete(self, load_balancer_id: str) -> None:
         """Want the load balancer gone; absent is success."""
-        self._store.request_delete(load_balancer_id)
+        with self._announced(load_balancer_id):
+            self._store.request_delete(load_balancer_id)
 
     def failover(self, load_balancer_id: str) -> None:
         """Want the load balancer brought back to full redundancy.
@@ -102,7 +114,30 @@ class Engine:
             raise PermanentError(f"there is no load balancer {load_balancer_id}")
         if features.Feature.FAILOVER not in self._provider(entry.provider).features():
             raise UnsupportedError(f"the provider {entry.provider} does not support {features.Feature.FAILOVER}")
-        self._store.request_failover(entry.id)
+        with self._announced(entry.id):
+            self._store.request_failover(entry.id)
+
+    @contextmanager
+    def _announced(self, load_balancer_id: str) -> Iterator[None]:
+        """The block writes a wish; a job is on the board afterwards, when there is a board and work.
+
+        A board that does not answer fails no wish: workers post what they find due.
+        """
+        if self._board is None:
+            yield
+            return
+        before = self._store.get(load_balancer_id)
+        yield
+        if self._is_settled(load_balancer_id):
+            return
+        try:
+            # Nothing waited, so no job waits, and a board with many jobs need not be searched.
+            if before is None or before.settled or before.next_attempt is not None:
+                self._board.post_new(load_balancer_id)
+            else:
+                self._board.post(load_balancer_id)
+        except TemporaryError as error:
+            LOG.warning("%s: no job was posted, a worker will find it: %s", load_balancer_id, error.operator)
 
     # -- work -------------------------------------------------------------------------------------
 

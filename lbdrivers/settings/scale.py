@@ -161,7 +161,7 @@ def read_jobboard(configuration: cfg.ConfigOpts) -> JobboardSettings | None:
         password=_secret(group.jobboard_backend_password),
         namespace=group.jobboard_backend_namespace,
         database=group.jobboard_redis_backend_db,
-        sentinel=_sentinel(group),
+        sentinel=_sentinel(configuration),
         ssl=dict(ssl),
         timeout_seconds=group.jobboard_etcd_timeout,
         api_path=group.jobboard_etcd_api_path,
@@ -169,7 +169,8 @@ def read_jobboard(configuration: cfg.ConfigOpts) -> JobboardSettings | None:
     )
 
 
-def _sentinel(group: cfg.GroupAttr) -> SentinelSettings | None:
+def _sentinel(configuration: cfg.ConfigOpts) -> SentinelSettings | None:
+    group = configuration.task_flow
     if not group.jobboard_redis_sentinel:
         return None
     return SentinelSettings(

@@ -1,0 +1,92 @@
+"""``lbdrivers worker``: works on whatever is due until a signal says stop.
+
+Law: SIGTERM and SIGINT let it finish what it has begun, then it ends with 0; the second one ends it at
+once, and another worker takes over what it leaves.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lbdrivers.cli.output import Output
+from lbdrivers.cli.session import Session
+from lbdrivers.errors import InvalidInput, Problem
+from lbdrivers.reconcile.engine import Engine
+from lbdrivers.reconcile.holder import own_holder
+from lbdrivers.reconcile.outcome import Done, Failed, Outcome, Retry
+from lbdrivers.reconcile.worker import Worker
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass
+class _Tally:
+    """What was done so far, told run by run."""
+
+    output: Output
+    done: int = 0
+    retried: int = 0
+    failed: int = 0
+
+    def report(self, load_balancer_id: str, outcome: Outcome) -> None:
+        """One run has ended."""
+        self.output.steps.finished.clear()  # a worker may run for years
+        match outcome:
+            case Done():
+                self.done += 1
+                self.output.say(f"{load_balancer_id} is as it is wanted")
+            case Retry(after, cause):
+                self.retried += 1
+                self.output.notice(f"{load_balancer_id}: {cause.operator}; again in {after:.1f} s")
+            case Failed(cause):
+                self.failed += 1
+                self.output.complain(f"{load_balancer_id}: {cause.user}", cause.operator)
+
+
+def work(session: Session, output: Output) -> int:
+    """Work until a signal comes."""
+    holder = own_holder()
+    engine = Engine(session.store, session.provider, session.settings, holder=holder)
+    settings, tally = session.settings, _Tally(output)
+    board = None
+    if settings.jobboard is not None:
+        try:
+            from lbdrivers.reconcile.jobs import Board
+        except ModuleNotFoundError as error:
+            remedy = "install it: pip install 'lbdrivers[jobboard]'"
+            text = f"needs {error.name}, which is not installed"
+            raise InvalidInput((Problem("[task_flow] jobboard_enabled", "true", text, remedy),)) from error
+        board = Board(settings.jobboard, holder)
+    worker = Worker(session.store, engine, board, settings.worker_poll_seconds, report=tally.report)
+    try:
+        with _until_signalled() as stop:
+            output.say("working; SIGTERM ends it")
+            worker.run(stop)
+    finally:
+        if board is not None:
+            board.close()
+    output.answer({"done": tally.done, "retried": tally.retried, "failed": tally.failed})
+    output.say(f"ended: {tally.done} done, {tally.retried} to be tried again, {tally.failed} failed")
+    return 0
+
+
+@contextmanager
+def _until_signalled() -> Iterator[threading.Event]:
+    """An event that the first signal sets."""
+    stop = threading.Event()
+
+    def handle(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        # Not from here: the handler runs in the very thread that may be inside the event, with its lock.
+        threading.Thread(target=stop.set).start()
+
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
