@@ -4,7 +4,7 @@ A test file for a provider::
 
     FIXTURE = ProviderFixture(make=lambda: MyProvider(context), around=Surroundings(vip_subnet_id=...))
 
-    @pytest.mark.parametrize("check", check_provider.CHECKS, ids=str)
+    @pytest.mark.parametrize("check", check_provider.checks_for(FEATURES), ids=str)
     def test_law(check): check(FIXTURE)
 """
 
@@ -364,3 +364,8 @@ CHECKS: tuple[Check[ProviderFixture], ...] = (
     Check(check_failover_of_the_unknown_is_refused, needs=frozenset({Feature.FAILOVER})),
     Check(check_histories_end_at_the_last_tree),
 )
+
+
+def checks_for(features: frozenset[Feature]) -> tuple[Check[ProviderFixture], ...]:
+    """The laws that a provider with these features has to keep: ``CHECKS`` but for those that need another."""
+    return tuple(check for check in CHECKS if check.needs <= features)

@@ -127,7 +127,9 @@ def _broken(run: Callable[[], None]) -> str | None:
     """How the law was broken, or None."""
     try:
         run()
-    except (AssertionError, PermanentError) as error:
+    except PermanentError as error:
+        return error.user if error.operator == error.user else f"{error.user} ({error.operator.strip()})"
+    except AssertionError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001 the contract names what a driver may raise; all else is a breach
         return f"{type(error).__name__}, which the contract does not allow here: {error}"

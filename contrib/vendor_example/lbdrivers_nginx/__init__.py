@@ -1,0 +1,1 @@
+"""An nginx driver for lbdrivers: nothing is imported here; see README.md."""
