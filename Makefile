@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := haproxy keepalived iproute2 nftables conntrack procps util-linux iputils-ping python3-venv \
-  mariadb-server postgresql redis-server
+  mariadb-server postgresql redis-server nginx libnginx-mod-stream
 
 .PHONY: demo test test-long bench setup packages clean
 .DEFAULT_GOAL := help
