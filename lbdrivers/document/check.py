@@ -16,7 +16,8 @@ from pydantic_core import ErrorDetails
 from lbdrivers.document.draft import Draft, Problems, did_you_mean, shorten, walk
 from lbdrivers.document.normalise import canonical
 from lbdrivers.document.source import show_path
-from lbdrivers.model.resources import COMPATIBLE_POOLS, ListenerProtocol, LoadBalancer, PoolProtocol
+from lbdrivers.model.resources import COMPATIBLE_POOLS, DATAGRAM_POOLS, ListenerProtocol, LoadBalancer, PoolProtocol
+from lbdrivers.model.values import family
 
 _P = TypeVar("_P", ListenerProtocol, PoolProtocol)
 _HEADER = re.compile(r"the header (\S+) ")
@@ -28,6 +29,7 @@ def build(root: Draft, problems: Problems) -> LoadBalancer | None:
     _check_identities(root, problems)
     _check_ports(root, problems)
     _check_pools(root, problems)
+    _check_families(root, problems)
     fields = _with_children(root, problems)
     if problems.found:
         for name in ("listeners", "pools"):  # incomplete now; the load balancer's own fields are still judged
@@ -115,6 +117,31 @@ def _check_pools(root: Draft, problems: Problems) -> None:
             problems.add(place, message, f"they use {usable}")
 
 
+def _check_families(root: Draft, problems: Problems) -> None:
+    """Allowed networks, and members that get datagrams as they are, are of a VIP's family, where all are known."""
+    vips = [root.text("vip_address"), *(vip.text("ip_address") for vip in root.lists.get("additional_vips", []))]
+    if not all(vips):
+        return
+    families = {family(address) for address in vips}
+    message, remedy = (
+        "is of another family than the VIP",
+        f"write an address of the family {' or '.join(sorted(families))}",
+    )
+    used = {
+        canonical(owner.text(field)) for listener in root.lists["listeners"] for owner, field in _references(listener)
+    }
+    for listener in root.lists["listeners"]:
+        cidrs = listener.fields.get("allowed_cidrs")
+        for index, cidr in enumerate(cidrs if isinstance(cidrs, list) else ()):
+            if isinstance(cidr, str) and family(cidr) not in families:
+                problems.add((*listener.place("allowed_cidrs"), index), message, remedy, cidr)
+    for pool in root.lists["pools"]:
+        if _protocol(PoolProtocol, pool) in DATAGRAM_POOLS and canonical(pool.text("id")) in used:
+            for member in pool.lists.get("members", []):
+                if (address := member.text("address")) and family(address) not in families:
+                    problems.add(member.place("address"), message, remedy, address)
+
+
 def _references(listener: Draft) -> list[tuple[Draft, str]]:
     """Every reference to a pool: who refers, and in which field."""
     owners = [(listener, "default_pool_id"), *((p, "redirect_pool_id") for p in listener.lists.get("l7policies", []))]
@@ -181,6 +208,8 @@ def _words(detail: ErrorDetails) -> tuple[str, str]:
         return _not_one_of(str(context.get("expected", "")), detail["input"])
     if kind in _PLAIN:
         return _PLAIN[kind]
+    if kind in ("too_short", "too_long") and isinstance(detail["input"], str):
+        kind = f"string_{kind}"
     if kind in _LIMITS:
         name, message = _LIMITS[kind]
         return message.format(context[name]), ""
@@ -210,5 +239,6 @@ _LIMITS: Mapping[str, tuple[str, str]] = {
     "less_than_equal": ("le", "is too large: the most is {}"),
     "string_too_long": ("max_length", "is too long: at most {} characters"),
     "string_too_short": ("min_length", "is too short: at least {} characters"),
+    "too_short": ("min_length", "has too few items: at least {}"),
     "too_long": ("max_length", "has too many items: at most {}"),
 }

@@ -11,7 +11,7 @@ import enum
 from collections.abc import Iterator
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
 
 from lbdrivers.model.values import (
     Cidr,
@@ -23,7 +23,10 @@ from lbdrivers.model.values import (
     HeaderName,
     HostName,
     IpAddress,
+    MaximumAge,
+    MemberAddress,
     Milliseconds,
+    Netmask,
     PortNumber,
     Position,
     RedirectUrl,
@@ -34,8 +37,10 @@ from lbdrivers.model.values import (
     UrlPath,
     Uuid,
     Weight,
+    family,
     is_header_name,
     is_regular_expression,
+    is_subject_field,
 )
 
 
@@ -159,6 +164,11 @@ COMPATIBLE_POOLS: dict[ListenerProtocol, frozenset[PoolProtocol]] = {
 }
 
 DATAGRAM_POOLS = frozenset({PoolProtocol.UDP, PoolProtocol.SCTP})
+#: Seconds between two probes of UDP-CONNECT at least (Octavia's udp_connect_min_interval_health_monitor):
+#: it takes silence for an answer, and an ICMP error needs time to arrive.
+UDP_CONNECT_MINIMUM_DELAY = 3
+#: The id that stands for "deleted" in the v2 API.
+NOTHING = "00000000-0000-0000-0000-000000000000"
 HTTP_LISTENERS = frozenset({ListenerProtocol.HTTP, ListenerProtocol.TERMINATED_HTTPS})
 INSERTABLE_HEADERS = frozenset(
     {"X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Forwarded-IP", "X-Client-IP", "X-Real-IP"}
@@ -181,6 +191,11 @@ class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+# Left out means "the default"; an empty list would mean that nothing may be spoken at all.
+_Versions = Annotated[tuple[TlsVersion, ...], Field(min_length=1)]
+_Alpn = Annotated[tuple[AlpnProtocol, ...], Field(min_length=1)]
+
+
 class Resource(_Value):
     """What every resource has. ``id`` is a UUID, given or made at the edge."""
 
@@ -193,12 +208,12 @@ class Resource(_Value):
 class Member(Resource):
     """One server behind a pool."""
 
-    address: IpAddress
+    address: MemberAddress
     protocol_port: PortNumber
     weight: Weight = 1
     backup: Flag = False
     subnet_id: Uuid | None = None
-    monitor_address: IpAddress | None = None
+    monitor_address: MemberAddress | None = None
     monitor_port: PortNumber | None = None
 
 
@@ -222,6 +237,8 @@ class HealthMonitor(Resource):
         for field in ("http_method", "url_path", "expected_codes", "http_version", "domain_name"):
             if not http and getattr(self, field) is not None:
                 raise ValueError(f"{field} belongs to monitors of type HTTP and HTTPS only; remove it")
+        if self.type is MonitorType.UDP_CONNECT and self.delay < UDP_CONNECT_MINIMUM_DELAY:
+            raise ValueError(f"delay of a UDP-CONNECT monitor is {UDP_CONNECT_MINIMUM_DELAY} seconds at least")
         if self.http_version not in (None, 1.0, 1.1):
             raise ValueError("http_version is 1.0 or 1.1")
         if self.domain_name is not None and self.http_version != 1.1:
@@ -235,7 +252,7 @@ class SessionPersistence(_Value):
     type: PersistenceType
     cookie_name: CookieName | None = None
     persistence_timeout: Annotated[Seconds, Field(ge=1)] | None = None
-    persistence_granularity: IpAddress | None = None
+    persistence_granularity: Netmask | None = None
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
@@ -258,8 +275,8 @@ class Pool(Resource):
     ca_tls_container_ref: Reference | None = None
     crl_container_ref: Reference | None = None
     tls_ciphers: CipherList | None = None
-    tls_versions: tuple[TlsVersion, ...] | None = None
-    alpn_protocols: tuple[AlpnProtocol, ...] | None = None
+    tls_versions: _Versions | None = None
+    alpn_protocols: _Alpn | None = None
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
@@ -286,6 +303,8 @@ class Pool(Resource):
                 raise ValueError("persistence_timeout and persistence_granularity belong to UDP and SCTP pools only")
         if self.crl_container_ref and not self.ca_tls_container_ref:
             raise ValueError("crl_container_ref needs ca_tls_container_ref")
+        if self.tls_enabled and datagram:
+            raise ValueError(f"tls_enabled has no meaning for a {self.protocol} pool; remove it")
         return self
 
 
@@ -308,8 +327,10 @@ class L7Rule(_Value):
         if self.type in (RuleType.HEADER, RuleType.COOKIE, RuleType.SSL_DN_FIELD):
             if self.key is None or not is_header_name(self.key):
                 raise ValueError(f"a {self.type} rule needs a key that is a name (RFC 9110 token without quotes)")
+            if self.type is RuleType.SSL_DN_FIELD and not is_subject_field(self.key):
+                raise ValueError("key of a SSL_DN_FIELD rule is letters, digits and dashes, such as CN")
         elif self.key is not None:
-            raise ValueError(f"a {self.type} rule has no key; remove it")
+            raise ValueError(f"key does not belong to a {self.type} rule; remove it")
         if self.compare_type is CompareType.REGEX and not is_regular_expression(self.value):
             raise ValueError("value is not a regular expression")
         if self.type is RuleType.FILE_TYPE and self.compare_type not in (CompareType.REGEX, CompareType.EQUAL_TO):
@@ -333,7 +354,7 @@ class L7Policy(Resource):
     redirect_pool_id: Uuid | None = None
     redirect_url: RedirectUrl | None = None
     redirect_prefix: RedirectUrl | None = None
-    redirect_http_code: int | None = None
+    redirect_http_code: StrictInt | None = None
     rules: Annotated[tuple[L7Rule, ...], Field(max_length=50)] = ()
 
     @model_validator(mode="after")
@@ -378,9 +399,9 @@ class Listener(Resource):
     client_authentication: ClientAuthentication = ClientAuthentication.NONE
     client_crl_container_ref: Reference | None = None
     tls_ciphers: CipherList | None = None
-    tls_versions: tuple[TlsVersion, ...] | None = None
-    alpn_protocols: tuple[AlpnProtocol, ...] | None = None
-    hsts_max_age: Seconds | None = None
+    tls_versions: _Versions | None = None
+    alpn_protocols: _Alpn | None = None
+    hsts_max_age: MaximumAge | None = None
     hsts_include_subdomains: Flag = False
     hsts_preload: Flag = False
 
@@ -417,6 +438,8 @@ class Listener(Resource):
             raise ValueError("a TERMINATED_HTTPS listener needs default_tls_container_ref or sni_container_refs")
         if self.client_authentication is not ClientAuthentication.NONE and not self.client_ca_tls_container_ref:
             raise ValueError("client_authentication needs client_ca_tls_container_ref")
+        if self.client_ca_tls_container_ref and not certified:
+            raise ValueError("client_ca_tls_container_ref needs a certificate that the listener itself presents")
         if self.client_crl_container_ref and not self.client_ca_tls_container_ref:
             raise ValueError("client_crl_container_ref needs client_ca_tls_container_ref")
         if self.hsts_max_age is not None and not terminated:
@@ -471,13 +494,49 @@ class LoadBalancer(Resource):
     def _rules(self) -> Self:
         if not (self.vip_subnet_id or self.vip_network_id or self.vip_port_id):
             raise ValueError("one of vip_subnet_id, vip_network_id and vip_port_id is needed")
-        subnets = [vip.subnet_id for vip in self.additional_vips] + ([self.vip_subnet_id] if self.vip_subnet_id else [])
-        if len(set(subnets)) != len(subnets):
-            raise ValueError("two VIPs use the same subnet; each additional VIP needs a subnet of its own")
+        self._check_vips()
         self._check_identities()
         self._check_ports()
         self._check_pools()
+        self._check_families()
         return self
+
+    def _check_vips(self) -> None:
+        subnets = [vip.subnet_id for vip in self.additional_vips] + ([self.vip_subnet_id] if self.vip_subnet_id else [])
+        if len(set(subnets)) != len(subnets):
+            raise ValueError("two VIPs use the same subnet; each additional VIP needs a subnet of its own")
+        known = [address for address in self._vip_addresses() if address is not None]
+        if len(set(known)) != len(known):
+            raise ValueError("two VIPs have the same address; remove one")
+        if self.flavor_id == NOTHING:
+            raise ValueError("flavor_id stands for a deleted flavor; name one that is there, or none")
+        if self.availability_zone == "":
+            raise ValueError("availability_zone is empty; name one, or leave it out")
+
+    def _vip_addresses(self) -> list[str | None]:
+        """Addresses of all VIPs; None for one that is yet to be chosen."""
+        return [self.vip_address, *(vip.ip_address for vip in self.additional_vips)]
+
+    def _check_families(self) -> None:
+        """What can only be reached from a VIP of its own family needs one; nothing is said while a VIP is unknown."""
+        known = [address for address in self._vip_addresses() if address is not None]
+        if len(known) != 1 + len(self.additional_vips):
+            return
+        families = {family(address) for address in known}
+        for listener in self.listeners:
+            for cidr in listener.allowed_cidrs:
+                if family(cidr) not in families:
+                    raise ValueError(f"the listener {_label(listener)} allows {cidr}, but no VIP is {family(cidr)}")
+        # HAProxy opens connections of its own; datagrams are passed on as they are.
+        pools = {pool_id for listener in self.listeners for pool_id in listener.pool_ids()}
+        for pool in self.pools:
+            if pool.id in pools and pool.protocol in DATAGRAM_POOLS:
+                for member in pool.members:
+                    if family(member.address) not in families:
+                        raise ValueError(
+                            f"the {pool.protocol} pool {_label(pool)} has the member {member.address}, "
+                            f"but no VIP is {family(member.address)}"
+                        )
 
     def _check_identities(self) -> None:
         seen: set[str] = set()

@@ -30,6 +30,8 @@ _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _LAST_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _CODES = re.compile(r"[0-9]{3}(?:\s*,\s*[0-9]{3})*|[0-9]{3}-[0-9]{3}")
 _CIPHERS = re.compile(r"[A-Za-z0-9\-+!:@=_.]+")
+# The v2 API's word for a field of a certificate's subject, such as CN.
+_DN_FIELD = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _URL_REST = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?#\[\]{}|^`\"<>\\]|%)*")
 
 
@@ -73,6 +75,23 @@ def _address(value: str) -> str:
         raise ValueError("is not an IPv4 or IPv6 address") from None
     if getattr(address, "scope_id", None):
         raise ValueError("has a scope id; link-local scopes mean nothing to another machine")
+    return str(address)
+
+
+def _member_address(value: str) -> str:
+    address = _address(value)
+    mapped = getattr(ipaddress.ip_address(address), "ipv4_mapped", None)
+    if str(mapped or address) in RESERVED_ADDRESSES:
+        raise ValueError("is reserved: the metadata service of clouds answers there; name a server of your own")
+    return address
+
+
+def _netmask(value: str) -> str:
+    """One bits first, then zero bits only, as keepalived's persistence_granularity wants it."""
+    address = ipaddress.ip_address(_address(value))
+    bits = f"{int(address):0{address.max_prefixlen}b}"
+    if "01" in bits:
+        raise ValueError("is not a netmask such as 255.255.255.0")
     return str(address)
 
 
@@ -122,19 +141,28 @@ def _regular_expression(value: str) -> str:
     return value
 
 
+#: Addresses that no member may have: the metadata service, which would hand an appliance's
+#: credentials to whoever can make it send requests (Octavia's [networking] reserved_ips).
+RESERVED_ADDRESSES = frozenset({"169.254.169.254"})
+
 Uuid = Annotated[str, BeforeValidator(_uuid)]
 Text = Annotated[str, BeforeValidator(_text), StringConstraints(max_length=255), AfterValidator(_one_line)]
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_one_line)]
 Flag = StrictBool
 PortNumber = Annotated[StrictInt, Field(ge=1, le=65535)]
 Weight = Annotated[StrictInt, Field(ge=0, le=256)]
-ConnectionLimit = Annotated[StrictInt, Field(ge=-1)]
-Seconds = Annotated[StrictInt, Field(ge=0)]
+ConnectionLimit = Annotated[StrictInt, Field(ge=-1, le=2147483647)]
+#: Seconds of a timer: 24 days, as below.
+Seconds = Annotated[StrictInt, Field(ge=0, le=2073600)]
+#: Seconds that a browser remembers; no timer of ours.
+MaximumAge = Annotated[StrictInt, Field(ge=0, le=2147483647)]
 #: Milliseconds; 24 days, the limit of HAProxy's timers.
 Milliseconds = Annotated[StrictInt, Field(ge=0, le=2073600000)]
 Threshold = Annotated[StrictInt, Field(ge=1, le=10)]
 Position = Annotated[StrictInt, Field(ge=1, le=2147483647)]
 IpAddress = Annotated[str, AfterValidator(_address)]
+MemberAddress = Annotated[str, AfterValidator(_member_address)]
+Netmask = Annotated[str, AfterValidator(_netmask)]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 HostName = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_host_name)]
 HeaderName = Annotated[str, StringConstraints(max_length=255), _full(_TOKEN, "a header name (RFC 9110 token)")]
@@ -158,9 +186,19 @@ CipherList = Annotated[
 ]
 
 
+def family(address: str) -> str:
+    """IPv4 or IPv6, of an address or a network."""
+    return "IPv6" if ":" in address else "IPv4"
+
+
 def is_header_name(text: str) -> bool:
     """Whether the text can name a header or a cookie in a rule (token without quotes)."""
     return bool(_TOKEN.fullmatch(text))
+
+
+def is_subject_field(text: str) -> bool:
+    """Whether the text can name a field of a certificate's subject."""
+    return bool(_DN_FIELD.fullmatch(text))
 
 
 def is_regular_expression(text: str) -> bool:

@@ -19,6 +19,7 @@ from lbdrivers.model.resources import (
     DATAGRAM_POOLS,
     HTTP_LISTENERS,
     INSERTABLE_HEADERS,
+    UDP_CONNECT_MINIMUM_DELAY,
     Algorithm,
     CompareType,
     HealthMonitor,
@@ -125,6 +126,7 @@ class Drawing:
             "id": new_id,
             "name": self.draw(texts(4)),
             "admin_state_up": self.draw(st.sampled_from((True, True, True, False))),
+            "tags": tuple(self.draw(st.lists(texts(4), max_size=2))),
         }
 
     def several(self, make: Callable[[], Any], most: int) -> tuple[Any, ...]:
@@ -163,7 +165,9 @@ class Drawing:
             return None
         kind = self.draw(st.sampled_from(choices))
         fields = self.common(new_id) | {"type": kind, "max_retries": self.draw(st.integers(1, 10))}
-        fields |= {"delay": self.draw(st.integers(1, 60)), "timeout": self.draw(st.integers(1, 60))}
+        least = UDP_CONNECT_MINIMUM_DELAY if kind is MonitorType.UDP_CONNECT else 1
+        fields |= {"delay": self.draw(st.integers(least, 60)), "timeout": self.draw(st.integers(1, 60))}
+        fields["max_retries_down"] = self.draw(st.integers(1, 10))
         if kind in (MonitorType.HTTP, MonitorType.HTTPS):
             fields["url_path"] = self.draw(st.none() | url_paths())
             fields["expected_codes"] = self.draw(st.none() | expected_codes())
