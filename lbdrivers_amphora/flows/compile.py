@@ -1,4 +1,4 @@
-"""Recipes to taskflow: the one file that knows it.
+"""Recipes to taskflow: the one file that knows its flows.
 
 Law: a step that fails for good (PermanentError) takes the finished steps of the run back, by
 their ``undo``, as far as they are not committed; one that fails for now leaves everything where it
