@@ -242,3 +242,19 @@ def test_without_redis_work_goes_on(make_fleet: Callable[[bool], Fleet], redis_s
     fleet.submit(3)
     fleet.start()
     fleet.eventually(fleet.has_converged)
+
+
+def test_a_worker_that_is_told_to_stop_finishes_what_it_has_begun(make_fleet: Callable[[bool], Fleet]) -> None:
+    fleet = make_fleet(True)
+    (fleet.folder / "stall").touch()
+    fleet.engine.submit(LoadBalancer(id=STALLED, vip_subnet_id=identity(7_000)))
+    worker = fleet.start()
+    fleet.eventually((fleet.folder / "stalled").exists)
+    fleet.engine.submit(LoadBalancer(id=identity(1), vip_subnet_id=identity(7_000)))
+    worker.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        worker.wait(0.5)
+    (fleet.folder / "stall").unlink()
+    assert worker.wait(30) == 0, fleet.logs()
+    assert [note[1] for note in fleet.notes()] == [STALLED]
+    assert [job.load_balancer_id for job in fleet.board.waiting()] == [identity(1)]

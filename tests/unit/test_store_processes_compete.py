@@ -33,6 +33,15 @@ while done < 40:
     done += 1
 """
 
+SUBMITTER = """
+import sys
+from lbdrivers.model.resources import LoadBalancer
+from lbdrivers.store.store import Store
+store, name = Store(sys.argv[1]), sys.argv[2]
+for line in sys.stdin:
+    store.submit(LoadBalancer(id=line.strip(), name=name, vip_subnet_id=line.strip()[:-1] + "f"), "memory")
+"""
+
 
 def run_twice(script: str, url: str, text: str = "") -> list[str]:
     """Both processes start on a database that may not exist yet; what they printed."""
@@ -70,3 +79,14 @@ def test_no_write_is_lost_and_a_new_database_is_made_once(database_url: str) -> 
     run_twice(COUNTER, url)
     record = Store(url).records.get("counter", "1")
     assert record is not None and record.data == {"count": 80}
+
+
+def test_two_that_create_the_same_load_balancer_are_both_heard(database_url: str) -> None:
+    ids = [identity(number) for number in range(1, 41)]
+    run_twice(SUBMITTER, database_url, "\n".join(ids))
+    store = Store(database_url)
+    entries = store.list()
+    assert sorted(entry.id for entry in entries) == ids
+    assert {entry.generation for entry in entries} == {2}, "one was the first, the other changed its tree"
+    assert {entry.desired.name for entry in entries} <= {"one", "two"}
+    store.close()

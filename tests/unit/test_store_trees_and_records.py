@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event
 
 from lbdrivers.drivers.context import Conflict, Record
-from lbdrivers.errors import InvalidInput, PermanentError
+from lbdrivers.errors import InvalidInput, PermanentError, TemporaryError
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.status import ProvisioningStatus
 from lbdrivers.store.entry import Cause
@@ -301,3 +301,10 @@ def test_loading_costs_one_select_whatever_its_size(store: Store, members: int) 
     found = store.get(tree.id)
     assert found is not None and found.desired == tree
     assert [text.split()[0] for text in statements if text != "BEGIN"] == ["SELECT"]
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg", "mariadb", "mysql+pymysql"])
+def test_a_server_that_is_away_may_be_back_later_and_no_password_is_told(scheme: str) -> None:
+    with pytest.raises(TemporaryError, match="does not answer") as caught:
+        Store(f"{scheme}://somebody:hidden@127.0.0.1:1/store").list()
+    assert "hidden" not in caught.value.operator
