@@ -21,6 +21,7 @@ from urllib.request import urlopen
 
 import pytest
 from support.local_site import eventually
+from support.planted import plant
 
 from lbdrivers import settings
 from lbdrivers.drivers.context import DriverContext
@@ -119,14 +120,7 @@ def port_of(server: ThreadingHTTPServer) -> dict[str, Any]:
 
 def test_it_conforms(tmp_path: Path) -> None:
     """As installed: through its entry points and the command line."""
-    information = tmp_path / "lbdrivers_nginx-0.1.0.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: lbdrivers-nginx\nVersion: 0.1.0\n")
-    points = (ROOT / "setup.cfg").read_text().partition("[options.entry_points]\n")[2]
-    for line in points.splitlines():
-        if line and not line.startswith(" "):
-            points = points.replace(line, f"[{line.removesuffix(' =')}]")
-    (information / "entry_points.txt").write_text(points)
+    plant(tmp_path, (ROOT / "setup.cfg").read_text())
     around = tmp_path / "around.yaml"
     around.write_text("ports: [18080, 18081, 18443, 18444]\n")
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
