@@ -6,6 +6,7 @@ once, and another worker takes over what it leaves.
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -49,6 +50,9 @@ class _Tally:
 
 def work(session: Session, output: Output) -> int:
     """Work until a signal comes."""
+    if logging.getLogger().level > logging.WARNING:
+        # Nobody waits for its exit status, so what is wrong meanwhile is told without -v, too.
+        logging.getLogger("lbdrivers").setLevel(logging.WARNING)
     holder = own_holder()
     engine = Engine(session.store, session.provider, session.settings, holder=holder)
     settings, tally = session.settings, _Tally(output)

@@ -147,7 +147,9 @@ class Board:
         with self._connected() as board:
             try:
                 getattr(board, how)(job.handle, self._owner)
-            except exceptions.NotFound as error:
+            except (exceptions.NotFound, exceptions.JobFailure) as error:
+                if error.cause is not None:  # the board's own failure
+                    raise
                 # Our claim had lapsed; the job, if it is still there, belongs to others.
                 LOG.warning("the job of %s is no longer ours: %s", job.load_balancer_id, error)
 

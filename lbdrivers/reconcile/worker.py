@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from lbdrivers.errors import DriverError, TemporaryError
 from lbdrivers.reconcile.engine import Engine
-from lbdrivers.reconcile.outcome import Done, Outcome
+from lbdrivers.reconcile.outcome import Done, Failed, Outcome
+from lbdrivers.store.entry import Cause
 from lbdrivers.store.store import Store
 
 if TYPE_CHECKING:
@@ -70,14 +71,14 @@ class Worker:
                 stop.wait(self._poll_seconds)
 
     def _work_through(self, stop: threading.Event) -> bool:
-        """Everything that can be done now. :returns: whether there was anything, so that looking again pays."""
+        """Everything that can be done now. :returns: whether anything was, so that looking again pays."""
         if self._board is None:
             return self._take_due(stop)
         try:
-            worked = self._take_jobs(self._board, stop)
             # What is due without a job (a retry, a lost post) gets one.
-            due = self._store.due(self._now())
-            return (bool(due) and self._board.post(*due) > 0) or worked
+            if due := self._store.due(self._now()):
+                self._board.post(*due)
+            return self._take_jobs(self._board, stop)
         except TemporaryError as error:
             LOG.warning("going on without jobs: %s", error.operator)
             return self._take_due(stop)
@@ -90,7 +91,8 @@ class Worker:
             done = False
             with board.claim(job) as ours:
                 if ours:
-                    worked, done = True, self._run(job.load_balancer_id)
+                    done = self._run(job.load_balancer_id)
+            worked = worked or done
             # Whoever wished for more while our job was still on the board has not posted another one.
             if done and self._is_due_again(job.load_balancer_id):
                 board.post(job.load_balancer_id)
@@ -109,8 +111,7 @@ class Worker:
         try:
             outcome = self._engine.run(load_balancer_id)
         except DriverError as error:  # such as a stored tree that this program cannot read
-            LOG.error("%s cannot be worked on: %s", load_balancer_id, error.operator)
-            return False
+            outcome = Failed(Cause(error.user, error.operator))
         self._report(load_balancer_id, outcome)
         return isinstance(outcome, Done)
 

@@ -9,11 +9,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
 from oslo_config import cfg
+from sqlalchemy import update
 from support.servers import RedisServer, database
 
 from lbdrivers.drivers.context import DriverContext
@@ -24,6 +25,7 @@ from lbdrivers.model.status import ProvisioningStatus
 from lbdrivers.reconcile.engine import Engine
 from lbdrivers.reconcile.jobs import Board
 from lbdrivers.settings import JobboardSettings, Settings
+from lbdrivers.store.schema import load_balancers
 from lbdrivers.store.store import Store
 from lbdrivers.testing.surroundings import identity
 
@@ -242,6 +244,7 @@ def test_without_redis_work_goes_on(make_fleet: Callable[[bool], Fleet], redis_s
     fleet.submit(3)
     fleet.start()
     fleet.eventually(fleet.has_converged)
+    assert "going on without jobs: the jobboard does not answer" in fleet.logs()
 
 
 def test_a_worker_that_is_told_to_stop_finishes_what_it_has_begun(make_fleet: Callable[[bool], Fleet]) -> None:
@@ -258,3 +261,41 @@ def test_a_worker_that_is_told_to_stop_finishes_what_it_has_begun(make_fleet: Ca
     assert worker.wait(30) == 0, fleet.logs()
     assert [note[1] for note in fleet.notes()] == [STALLED]
     assert [job.load_balancer_id for job in fleet.board.waiting()] == [identity(1)]
+
+
+def test_a_claim_that_nobody_renews_lapses_and_its_late_holder_takes_nothing_away(redis_server: RedisServer) -> None:
+    settings = JobboardSettings(
+        port=redis_server.port,
+        password=Secret(redis_server.password.encode()),
+        namespace="test-lapse",
+        expiration_seconds=1,
+    )
+    late = Board(settings, "late", heartbeat=lambda _renew, _seconds: nullcontext())
+    quick = Board(settings, "quick")
+    with closing(late), closing(quick):
+        late.post(identity(1))
+        (job,) = late.waiting()
+        with late.claim(job) as ours:
+            assert ours
+            assert quick.waiting() == ()
+            with quick.claim(job) as taken:
+                assert not taken
+            limit = time.monotonic() + 30
+            while not quick.waiting():
+                assert time.monotonic() < limit
+                time.sleep(0.05)
+            with quick.claim(job) as taken:
+                assert taken
+                late._finish(job, "consume")
+                assert late.post(identity(1)) == 0, "the job is still there, and claimed"
+        assert quick.post(identity(1)) == 1, "whoever had it last took it off the board"
+
+
+def test_a_tree_that_cannot_be_read_stops_nobody(make_fleet: Callable[[bool], Fleet]) -> None:
+    fleet = make_fleet(True)
+    ids = fleet.submit(3)
+    with fleet.store._database.write() as connection:
+        connection.execute(update(load_balancers).where(load_balancers.c.id == ids[0]).values(desired="{}"))
+    fleet.start()
+    fleet.eventually(lambda: fleet.store.due(1e12) == (ids[0],))
+    fleet.eventually(lambda: "a stored load balancer cannot be read" in fleet.logs())
