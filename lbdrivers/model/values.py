@@ -133,14 +133,6 @@ def _redirect_url(value: str) -> str:
     return value
 
 
-def _regular_expression(value: str) -> str:
-    try:
-        re.compile(value)
-    except re.error as error:
-        raise ValueError(f"is not a regular expression: {error}") from None
-    return value
-
-
 #: Addresses that no member may have: the metadata service, which would hand an appliance's
 #: credentials to whoever can make it send requests (Octavia's [networking] reserved_ips).
 RESERVED_ADDRESSES = frozenset({"169.254.169.254"})
@@ -173,9 +165,6 @@ UrlPath = Annotated[
     _full(_PATH, "a URL path: it starts with / and percent-encodes blanks and non-ASCII (RFC 3986)"),
 ]
 RedirectUrl = Annotated[str, StringConstraints(max_length=255), AfterValidator(_redirect_url)]
-RegularExpression = Annotated[
-    str, StringConstraints(max_length=255), AfterValidator(_one_line), AfterValidator(_regular_expression)
-]
 ExpectedCodes = Annotated[
     str, BeforeValidator(_text), StringConstraints(max_length=64), AfterValidator(_expected_codes)
 ]
