@@ -32,6 +32,9 @@ GROUPS: Mapping[str, str] = {
 PROVIDERS = "lbdrivers.providers"
 #: Callables ``f(state_path, command_line)`` that run before a command acts and before any thread exists.
 START = "lbdrivers.start"
+#: Named by the entry-point group of somebody else's providers, each a callable ``adapt(name, driver)``
+#: that gives a factory like one of ours.
+ADAPTERS = "lbdrivers.adapters"
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,9 @@ def installed(configuration: ConfigOpts | None = None) -> tuple[DriverInfo, ...]
         nothing outside, and no records are there for them.
     """
     context = make_context(configuration, _NoRecords()) if configuration is not None else None
-    return tuple(_examine(point, context) for group in GROUPS for point in _points(group))
+    ours = ((group, point.name, point) for group in GROUPS for point in _points(group))
+    adapted = ((PROVIDERS, name, point) for name, (_adapter, point) in _foreign().items())
+    return tuple(_examine(*which, context) for which in (*ours, *adapted))
 
 
 def make_context(
@@ -138,14 +143,41 @@ def _load_point(group: str, name: str) -> Any:
     if failures:
         cause = f"{type(failures[0]).__name__}: {failures[0]}"
         raise PermanentError(f"the {noun} {name!r} cannot be loaded: {cause}") from failures[0]
-    names = ", ".join(dict.fromkeys(point.name for point in _points(group))) or "none"
+    foreign = _foreign() if group == PROVIDERS else ()
+    names = ", ".join(dict.fromkeys((*(point.name for point in _points(group)), *foreign))) or "none"
     raise PermanentError(f"there is no {noun} {name!r}; installed: {names}")
 
 
 def _factory(group: str, name: str) -> Callable[[DriverContext], Any]:
-    factory: Callable[[DriverContext], Any] = _load_point(group, name)
+    factory = _unchecked_factory(group, name)
     _check_contract(group, name, factory)
     return factory
+
+
+def _unchecked_factory(group: str, name: str) -> Callable[[DriverContext], Any]:
+    """What makes the driver, somebody else's providers adapted."""
+    ours = {point.name for point in _points(group)}
+    found = _foreign().get(name) if group == PROVIDERS and name not in ours else None
+    factory: Callable[[DriverContext], Any]
+    if found is None:
+        factory = _load_point(group, name)
+    else:
+        adapter, point = found
+        factory = _load_point(ADAPTERS, adapter.name)(name, _load_point(point.group, point.name))
+    return factory
+
+
+def _foreign() -> dict[str, tuple[EntryPoint, EntryPoint]]:
+    """Name -> adapter and entry point, of providers in others' groups: as they are called there, with
+    the group's first word before it where that name is taken. Ours are in those groups for the others' sake."""
+    ours = {point.name for point in _points(PROVIDERS)}
+    found: dict[str, tuple[EntryPoint, EntryPoint]] = {}
+    for adapter in _points(ADAPTERS):
+        for point in _points(adapter.name):
+            if point.module.partition(".")[0] != __name__.partition(".")[0]:
+                name = f"{adapter.name.partition('.')[0]}_{point.name}" if point.name in ours else point.name
+                found.setdefault(name, (adapter, point))
+    return found
 
 
 def _check_contract(group: str, name: str, factory: object) -> None:
@@ -155,26 +187,26 @@ def _check_contract(group: str, name: str, factory: object) -> None:
         raise PermanentError(f"the {GROUPS[group]} {name!r} {stated}; this library speaks version {CONTRACT}")
 
 
-def _examine(point: EntryPoint, context: DriverContext | None) -> DriverInfo:
+def _examine(group: str, name: str, point: EntryPoint, context: DriverContext | None) -> DriverInfo:
     """One line of ``installed``: whatever is wrong with the driver ends in ``error``."""
     distribution = point.dist
     contract: int | None = None
     features: tuple[str, ...] = ()
     error = ""
     try:
-        factory = _load_point(point.group, point.name)
+        factory = _unchecked_factory(group, name)
         stated = getattr(factory, "contract", None)
         contract = stated if isinstance(stated, int) else None
-        _check_contract(point.group, point.name, factory)
-        if point.group == PROVIDERS and context is not None:
+        _check_contract(group, name, factory)
+        if group == PROVIDERS and context is not None:
             features = tuple(sorted(factory(context).features()))
     except DriverError as failure:
         error = failure.user
     except Exception as failure:  # noqa: BLE001 a foreign driver's bug must not hide the other drivers
         error = f"{type(failure).__name__}: {failure}"
     return DriverInfo(
-        point.group,
-        point.name,
+        group,
+        name,
         distribution.name if distribution else "",
         distribution.version if distribution else "",
         contract,

@@ -14,7 +14,7 @@ from typing import Any
 from lbdrivers.errors import PermanentError
 from lbdrivers.model.changes import Change, Created, Deleted, Ordered, Updated, apply_changes, diff
 from lbdrivers.model.kinds import AnyResource, Kind
-from lbdrivers.model.resources import L7Policy, Listener, LoadBalancer
+from lbdrivers.model.resources import L7Policy, Listener, LoadBalancer, Pool
 from lbdrivers.octavia import edits, models, positions
 
 #: kind -> how octavia-lib's methods call it.
@@ -39,6 +39,7 @@ _FARTHEST = 2147483647
 class Call:
     """One call.
 
+    :param meanwhile: the tree that a driver sees that asks back while the call is on.
     :param after: the tree when it is done; None when the load balancer is gone.
     :param touched: ids that it creates, updates or deletes, with their kinds.
     :param parents: what else the API marks as pending meanwhile.
@@ -47,6 +48,7 @@ class Call:
 
     method: str
     arguments: tuple[Any, ...]
+    meanwhile: LoadBalancer
     after: LoadBalancer | None
     touched: Mapping[str, Kind]
     parents: Mapping[str, Kind]
@@ -61,7 +63,7 @@ def between(old: LoadBalancer | None, new: LoadBalancer) -> tuple[Call, ...]:
     new = positions.canonical(new)
     if old is None:
         touched = {one.id: Kind(kind) for kind, one in new.walk()}
-        return (Call("loadbalancer_create", (models.Objects(new).load_balancer(),), new, touched, {}),)
+        return (Call("loadbalancer_create", (models.Objects(new).load_balancer(),), new, new, touched, {}),)
     return tuple(_Way(positions.canonical(old), new).calls())
 
 
@@ -69,7 +71,7 @@ def removal(tree: LoadBalancer) -> Call:
     """The call that takes the load balancer away, with all that is in it."""
     touched = {one.id: Kind(kind) for kind, one in tree.walk()}
     cascade = len(touched) > 1
-    return Call("loadbalancer_delete", (models.Objects(tree).load_balancer(), cascade), None, touched, {})
+    return Call("loadbalancer_delete", (models.Objects(tree).load_balancer(), cascade), tree, None, touched, {})
 
 
 def around(tree: LoadBalancer | None, identity: str) -> dict[str, Kind]:
@@ -131,14 +133,16 @@ class _Way:
         rest = [one for one in changes if not (isinstance(one, Deleted) and one.id not in known)]
         singly = tuple(call for one in rest if not isinstance(one, Ordered) for call in self._single(one))
         filled = held.model_copy(update={"members": wanted.members})
-        pools = tuple(filled if pool.id == pool_id else pool for pool in before.pools)
-        self._told = before.model_copy(update={"pools": pools})
+        self._told = before.model_copy(update={"pools": _instead(before, filled)})
         objects = models.Objects(self._told)
         same = {member.id for member in wanted.members if known.get(member.id) == member}
         touched = {one.id: Kind.MEMBER for one in (*held.members, *wanted.members) if one.id not in same}
         members = [objects.member(pool_id, member) for member in wanted.members]
         parents = {pool_id: Kind.POOL} | around(self._told, pool_id)
-        return Call("member_batch_update", (pool_id, members), self._told, touched, parents, singly)
+        gone = tuple(one for one in held.members if edits.find(self._told, one.id) is None)
+        both = held.model_copy(update={"members": (*wanted.members, *gone)})
+        meanwhile = self._told.model_copy(update={"pools": _instead(self._told, both)})
+        return Call("member_batch_update", (pool_id, members), meanwhile, self._told, touched, parents, singly)
 
     def _single(self, change: Created | Updated | Deleted) -> Iterator[Call]:
         before, after = self._told, _after(self._told, change)
@@ -147,12 +151,12 @@ class _Way:
         if isinstance(change, Created):
             identity = change.resource.id
             made = models.Objects(after).of(identity)
-            yield Call(f"{word}_create", (made,), after, {identity: change.kind}, around(after, identity))
+            yield Call(f"{word}_create", (made,), after, after, {identity: change.kind}, around(after, identity))
             return
         old = models.Objects(before).of(change.id)
         parents = around(before, change.id)
         if isinstance(change, Deleted):
-            yield Call(f"{word}_delete", (old,), after, _with_inside(before, change.id), parents)
+            yield Call(f"{word}_delete", (old,), before, after, _with_inside(before, change.id), parents)
             return
         names = tuple(field.name for field in change.fields)
         names = _changeable(names) if change.kind is Kind.LOAD_BALANCER else names
@@ -161,7 +165,11 @@ class _Way:
         new = models.changed_object(change.kind, found[1], names)
         if set(names) - _UNSPOKEN:
             parents |= around(after, change.id)
-            yield Call(f"{word}_update", (old, new), after, {change.id: change.kind}, parents)
+            yield Call(f"{word}_update", (old, new), after, after, {change.id: change.kind}, parents)
+
+
+def _instead(tree: LoadBalancer, new: Pool) -> tuple[Pool, ...]:
+    return tuple(new if pool.id == new.id else pool for pool in tree.pools)
 
 
 def _after(tree: LoadBalancer, change: Created | Updated | Deleted) -> LoadBalancer:

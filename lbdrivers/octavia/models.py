@@ -55,6 +55,9 @@ PLURALS: Mapping[Kind, str] = {
 #: travel as what they stand for, which a tree does not know.
 _OURS_ALONE = frozenset({"id", "tags", "provider", "flavor_id", "availability_zone"})
 
+#: Lists that the API leaves empty where there is nothing to say.
+_NEVER_EMPTY = ("tls_versions", "alpn_protocols")
+
 #: action -> the field that holds its target.
 _TARGETS = {
     PolicyAction.REDIRECT_TO_POOL: "redirect_pool_id",
@@ -231,6 +234,9 @@ def _many(value: object) -> list[Any]:
 def _own_fields(kind: Kind, values: Mapping[str, Any]) -> dict[str, Any]:
     """Constructor arguments of our class; None gives way to our default, which is what it means."""
     found = {name: values[name] for name in _fields_of(kind) if values.get(name) is not None}
+    for name in _NEVER_EMPTY:
+        if not found.get(name):
+            found.pop(name, None)
     found["id"] = values.get(identity_field(kind))
     if kind is Kind.LOAD_BALANCER and "additional_vips" in found:
         kept = ("subnet_id", "ip_address")

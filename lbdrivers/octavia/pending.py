@@ -1,4 +1,4 @@
-"""What Octavia waits to hear of a load balancer: kept in a record until it was reported.
+"""What Octavia waits to hear of a load balancer: kept in records until it was reported.
 
 Law: level-triggered. The record says what was touched; what is reported of it follows from how the load
 balancer stands then, so that a report may come late, twice, or once for many requests, but never not
@@ -7,7 +7,9 @@ at all: whatever the API has set to PENDING and we forget stays immutable for ev
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from lbdrivers.drivers.context import Conflict, Record, Records
@@ -17,7 +19,10 @@ from lbdrivers.model.status import OperatingStatus, ProvisioningStatus
 from lbdrivers.octavia.models import PLURALS
 from lbdrivers.store.entry import Entry
 
-KIND = "octavia-pending"
+#: One record for each request, so that removing what was reported cannot lose what came meanwhile.
+_KIND = "octavia-pending"
+#: One record for each load balancer that Octavia has.
+_KNOWN = "octavia-known"
 
 
 @dataclass(frozen=True)
@@ -29,65 +34,69 @@ class Pending:
     :param created: of ``direct``, one for each request that created something: Octavia's status socket
         knows it once the request is committed, and loses in silence what is reported before.
     :param deleting: whether the load balancer itself is to go.
-    :param failure: text of the failure that was reported already; "" for none.
+    :param notes: ids of the records that say so.
     """
 
     direct: Mapping[str, Kind] = field(default_factory=dict)
     parents: Mapping[str, Kind] = field(default_factory=dict)
     created: Mapping[str, Kind] = field(default_factory=dict)
     deleting: bool = False
-    failure: str = ""
+    notes: tuple[str, ...] = ()
 
-    def __or__(self, newer: Pending) -> Pending:
-        """Both together; what failed before is worth a new report."""
+    def __or__(self, other: Pending) -> Pending:
+        """Both together."""
         return Pending(
-            {**self.direct, **newer.direct},
-            {**self.parents, **newer.parents},
-            {**self.created, **newer.created},
-            self.deleting or newer.deleting,
+            {**self.direct, **other.direct},
+            {**self.parents, **other.parents},
+            {**self.created, **other.created},
+            self.deleting or other.deleting,
+            self.notes + other.notes,
         )
-
-    def __bool__(self) -> bool:
-        return bool(self.direct)
 
 
 def note(records: Records, load_balancer_id: str, pending: Pending) -> None:
-    """Add to what is waited for."""
-    while True:
-        record = records.get(KIND, load_balancer_id)
-        merged = parse(record) | pending if record is not None else pending
-        version = record.version if record is not None else 0
-        try:
-            records.put(Record(KIND, load_balancer_id, _data(merged), version=version))
-        except Conflict:
-            continue
-        return
-
-
-def replace(records: Records, read: Record, pending: Pending) -> bool:
-    """Write what is still waited for; False when more came since the record was read."""
-    try:
-        records.put(Record(KIND, read.id, _data(pending), version=read.version))
-    except Conflict:
-        return False
-    return True
-
-
-def parse(record: Record) -> Pending:
-    """What the record says."""
-    data = record.data
-    sets = {name: {one: Kind(kind) for one, kind in data[name].items()} for name in ("direct", "parents", "created")}
-    return Pending(**sets, deleting=bool(data["deleting"]), failure=str(data["failure"]))
-
-
-def _data(pending: Pending) -> dict[str, object]:
-    return {
+    """Remember what a request touched."""
+    with suppress(Conflict):  # known already
+        records.put(Record(_KNOWN, load_balancer_id, {}))
+    data = {
+        "load_balancer": load_balancer_id,
         "direct": dict(pending.direct),
         "parents": dict(pending.parents),
         "created": dict(pending.created),
         "deleting": pending.deleting,
-        "failure": pending.failure,
     }
+    records.put(Record(_KIND, str(uuid.uuid4()), data))
+
+
+def waiting(records: Records) -> Mapping[str, Pending]:
+    """Everything that is waited for, by load balancer."""
+    found: dict[str, Pending] = {}
+    for record in records.list(_KIND):
+        owner = record.data["load_balancer"]
+        found[owner] = found.get(owner, Pending()) | _parsed(record)
+    return found
+
+
+def forget(records: Records, pending: Pending) -> None:
+    """It was reported."""
+    for identity in pending.notes:
+        records.remove(_KIND, identity)
+
+
+def known(records: Records) -> frozenset[str]:
+    """Ids of the load balancers that Octavia has."""
+    return frozenset(record.id for record in records.list(_KNOWN))
+
+
+def gone(records: Records, load_balancer_id: str) -> None:
+    """Octavia has it no more."""
+    records.remove(_KNOWN, load_balancer_id)
+
+
+def _parsed(record: Record) -> Pending:
+    names = ("direct", "parents", "created")
+    sets = {name: {one: Kind(kind) for one, kind in record.data[name].items()} for name in names}
+    return Pending(**sets, deleting=bool(record.data["deleting"]), notes=(record.id,))
 
 
 # -- what is to be said ---------------------------------------------------------------------------
@@ -97,6 +106,7 @@ def statuses(pending: Pending, entry: Entry | None) -> Mapping[str, tuple[Kind, 
     """Provisioning status to report by id; None while it is too early to tell.
 
     :param entry: how the load balancer stands; None when it is gone.
+    :returns: for a failure, too; the engine goes on trying, and what comes of that is worth a new report.
     """
     if entry is None:
         # Gone behind Octavia's back if nobody asked for it.
@@ -104,7 +114,7 @@ def statuses(pending: Pending, entry: Entry | None) -> Mapping[str, tuple[Kind, 
         return {one: (kind, word) for one, kind in {**pending.parents, **pending.direct}.items()}
     if entry.settled:
         return dict(_done(pending, entry.desired))
-    if entry.status is ProvisioningStatus.ERROR and entry.cause is not None and pending.failure != entry.cause.user:
+    if entry.status is ProvisioningStatus.ERROR:
         return dict(_failed(pending))
     return None
 

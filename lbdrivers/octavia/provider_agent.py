@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 from octavia_lib.api.drivers import driver_lib, exceptions
 
-from lbdrivers.drivers.context import Record
 from lbdrivers.drivers.provider import Observation
 from lbdrivers.errors import DriverError
 from lbdrivers.model.kinds import Kind
@@ -24,6 +23,7 @@ from lbdrivers.octavia import models, pending
 from lbdrivers.octavia.pending import Pending
 from lbdrivers.octavia.session import Session, current
 from lbdrivers.octavia.settings import Sockets
+from lbdrivers.store.entry import Cause, Entry
 
 LOG = logging.getLogger(__name__)
 
@@ -90,9 +90,11 @@ class ProviderAgent:
         self._running: dict[str, Future[Any]] = {}
         self._watch: Future[None] | None = None
         self._next_watch = session.now() + session.settings.report_interval
-        #: record -> when it was first seen waiting for Octavia's commit.
+        #: What failed and was reported already, by load balancer.
+        self._failures: dict[str, tuple[Cause | None, tuple[str, ...]]] = {}
+        #: load balancer -> when it was first seen waiting for Octavia's commit.
         self._uncommitted: dict[str, float] = {}
-        #: record -> earliest time of its next report, after one was refused.
+        #: load balancer -> earliest time of its next report, after one was refused.
         self._pause: dict[str, float] = {}
         self._last_told: dict[str, Mapping[str, OperatingStatus]] = {}
 
@@ -104,8 +106,8 @@ class ProviderAgent:
         """Start what is due, report what is ready; seconds until the next look."""
         try:
             self._start_due()
-            for record in self._session.store.records.list(pending.KIND):
-                self._attend(record)
+            for identity, waiting in pending.waiting(self._session.store.records).items():
+                self._attend(identity, waiting)
             self._start_watch()
         except DriverError as error:  # the store cannot be reached
             LOG.warning("the provider agent has to wait: %s", error.operator)
@@ -126,45 +128,51 @@ class ProviderAgent:
 
     # -- what Octavia waits for -------------------------------------------------------------------
 
-    def _attend(self, record: Record) -> None:
-        waiting = pending.parse(record)
-        if not waiting or self._session.now() < self._pause.get(record.id, 0.0):
+    def _attend(self, identity: str, waiting: Pending) -> None:
+        if self._session.now() < self._pause.get(identity, 0.0):
             return
         try:
-            self._report(record, waiting)
+            self._report(identity, waiting)
         except _REFUSED as error:
-            LOG.warning("%s: a report was refused and will be repeated: %s", record.id, error)
-            self._pause[record.id] = self._session.now() + _PAUSE
+            LOG.warning("%s: a report was refused and will be repeated: %s", identity, error)
+            self._pause[identity] = self._session.now() + _PAUSE
         else:
-            self._pause.pop(record.id, None)
+            self._pause.pop(identity, None)
 
-    def _report(self, record: Record, waiting: Pending) -> None:
-        store = self._session.store
-        entry = store.get(record.id)
-        entry = entry if entry is not None and entry.id == record.id else None
+    def _report(self, identity: str, waiting: Pending) -> None:
+        """Say how it ended, if it has."""
+        records = self._session.store.records
+        entry = self._session.store.get(identity)
+        entry = entry if entry is not None and entry.id == identity else None
         found = pending.statuses(waiting, entry)
-        if found is None or not self._committed(record, waiting):
+        failure = (entry.cause, waiting.notes) if entry is not None and not entry.settled else None
+        if found is None or (failure and self._failures.get(identity) == failure):
             return
-        seen = self._observed(record.id, entry.provider) if entry is not None and entry.settled else Observation(False)
+        if entry is not None and not self._committed(entry, waiting):
+            return
+        seen = self._observed(identity, entry.provider) if entry is not None and entry.settled else Observation(False)
         self._client.update_loadbalancer_status(pending.message(found, seen.operating))
+        if failure is not None:
+            self._failures[identity] = failure
+            return
+        self._failures.pop(identity, None)
         if entry is None:
-            store.records.remove(pending.KIND, record.id)
-        elif entry.settled:
-            pending.replace(store.records, record, Pending())
-        elif entry.cause is not None:
-            pending.replace(store.records, record, dataclasses.replace(waiting, failure=entry.cause.user))
+            pending.gone(records, identity)
+        pending.forget(records, waiting)
 
-    def _committed(self, record: Record, waiting: Pending) -> bool:
+    def _committed(self, entry: Entry, waiting: Pending) -> bool:
         """Whether Octavia knows what it asked for. What it took back again is given up, in the end."""
-        missing = [one for one, kind in waiting.created.items() if not self._known(kind, one)]
-        if not missing or waiting.deleting:
-            self._uncommitted.pop(record.id, None)
+        held = {one.id for _, one in entry.desired.walk()}
+        created = ((one, kind) for one, kind in waiting.created.items() if one in held)
+        missing = [one for one, kind in created if not self._known(kind, one)]
+        if not missing:
+            self._uncommitted.pop(entry.id, None)
             return True
-        since = self._uncommitted.setdefault(record.id, self._session.now())
+        since = self._uncommitted.setdefault(entry.id, self._session.now())
         if self._session.now() - since < _COMMIT:
             return False
-        LOG.error("%s: Octavia does not know %s, which it asked for; look there", record.id, ", ".join(missing))
-        del self._uncommitted[record.id]
+        LOG.error("%s: Octavia does not know %s, which it asked for; look there", entry.id, ", ".join(missing))
+        del self._uncommitted[entry.id]
         return True
 
     def _known(self, kind: Kind, identity: str) -> bool:
@@ -184,9 +192,10 @@ class ProviderAgent:
 
     def _report_operation(self) -> None:
         """Operating statuses that have changed, and all statistics, of what Octavia knows."""
-        for record in self._session.store.records.list(pending.KIND):
-            entry = self._session.store.get(record.id)
-            if pending.parse(record) or entry is None or not entry.settled:
+        records = self._session.store.records
+        for identity in pending.known(records) - pending.waiting(records).keys():
+            entry = self._session.store.get(identity)
+            if entry is None or not entry.settled:
                 continue
             seen = self._observed(entry.id, entry.provider)
             if not seen.exists:

@@ -41,6 +41,10 @@ class Refused(ValueError):
     """A request that is not one; the connection is closed."""
 
 
+class _Silent(Exception):
+    """Somebody looked whether we are there."""
+
+
 class AgentSocket:
     """One listening socket, served by threads until ``close``."""
 
@@ -56,6 +60,8 @@ class AgentSocket:
     def close(self) -> None:
         """Stop listening and remove the file; requests that are on are answered."""
         self._ending.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes who accepts
         self._thread.join()
         # First the file: nobody may find one that nobody listens at.
         self._path.unlink(missing_ok=True)
@@ -70,7 +76,7 @@ class AgentSocket:
                 connection, _address = self._listener.accept()
             except OSError as error:
                 self._slots.release()
-                if not isinstance(error, TimeoutError):
+                if not (isinstance(error, TimeoutError) or self._ending.is_set()):
                     LOG.warning("%s: a connection could not be taken: %s", self._path, error)
                     self._ending.wait(_LOOK)
                 continue
@@ -83,6 +89,8 @@ class AgentSocket:
                 answer = json.dumps(self._handle(request), default=_text).encode()
                 connection.settimeout(_PATIENCE)
                 connection.sendall(b"%d\n" % len(answer) + answer)
+        except _Silent:
+            return
         except (Refused, OSError) as error:
             LOG.warning("%s: a request was not answered: %s", self._path, error)
         except Exception:
@@ -134,7 +142,10 @@ def is_served(path: Path) -> bool:
 def _received(connection: socket.socket) -> Mapping[str, Any]:
     """The request. :raises Refused: when it is malformed, too long, or not there in time."""
     deadline = time.monotonic() + _PATIENCE
-    digits = b""
+    connection.settimeout(_PATIENCE)
+    digits = connection.recv(1)
+    if not digits:
+        raise _Silent
     while not digits.endswith(b"\n"):
         if len(digits) > _DIGITS:
             raise Refused("the count of bytes is too long")
@@ -171,12 +182,3 @@ def _chunk(connection: socket.socket, most: int, deadline: float) -> bytes:
     if not chunk:
         raise Refused("the connection ended in the middle of a request")
     return chunk
-
-
-@contextlib.contextmanager
-def serving(handlers: Mapping[Path, Handler]) -> Iterator[None]:
-    """The sockets, served for as long as the block runs. :raises TemporaryError: see ``AgentSocket``."""
-    with contextlib.ExitStack() as stack:
-        for path, handle in handlers.items():
-            stack.callback(AgentSocket(path, handle).close)
-        yield

@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 from lbdrivers.drivers.context import CONTRACT
+from lbdrivers.registry import ADAPTERS, GROUPS, START
+from lbdrivers.settings.declared import GROUP as OPTIONS
 
+#: Where Octavia looks for drivers and their companions.
+OCTAVIA = {"octavia.api.drivers", "octavia.driver_agent.provider_agents"}
 ROOT = Path(__file__).parents[2]
 
 
@@ -31,15 +35,13 @@ def entry_points() -> list[tuple[str, str, str]]:
 def test_every_entry_point_is_there(group: str, name: str, target: str) -> None:
     module, attribute = target.split(":")
     found = getattr(importlib.import_module(module), attribute)
-    assert callable(found)
-    if group.startswith("lbdrivers.") and group != "lbdrivers.start":
+    assert callable(found) or group == OPTIONS
+    if group in GROUPS:
         assert found.contract == CONTRACT
 
 
 def test_entry_points_are_all_in_groups_that_are_known() -> None:
-    from lbdrivers.registry import GROUPS, START
-
-    known = {"console_scripts", START, *GROUPS}
+    known = {"console_scripts", START, OPTIONS, ADAPTERS, *GROUPS, *OCTAVIA}
     assert {group for group, _, _ in entry_points()} <= known
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from stevedore import ExtensionManager
 
 from lbdrivers import registry, settings
 from lbdrivers.drivers.context import CONTRACT
@@ -62,6 +63,8 @@ def plant(folder: Path) -> None:
 def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    # What stevedore has found in this process stays found.
+    monkeypatch.setattr(ExtensionManager, "ENTRY_POINT_CACHE", {})
 
 
 def load(name: str) -> object:
