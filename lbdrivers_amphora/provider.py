@@ -14,7 +14,7 @@ from lbdrivers.drivers.amphora import ApplianceReport, Bundle, Facts
 from lbdrivers.drivers.context import CONTRACT, DriverContext
 from lbdrivers.drivers.provider import Appliance, Mildness, Observation, PlannedAction
 from lbdrivers.errors import DriverError, PermanentError, TemporaryError
-from lbdrivers.features import Feature
+from lbdrivers.features import Feature, check
 from lbdrivers.model.infra import MachineStatus
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers_amphora.decide import health
@@ -79,6 +79,7 @@ class AmphoraProvider:
     def apply(self, desired: LoadBalancer, applied: LoadBalancer | None) -> None:
         """See the contract. Without ``applied``, and whenever networks or machines are concerned,
         everything is looked at; else HAProxy and keepalived alone."""
+        check(self.name, FEATURES, desired)
         balancer = self._ledger.balancer(desired.id)
         if balancer is None:
             balancer = Balancer(id=desired.id, name=desired.name, topology=self._settings.topology)
