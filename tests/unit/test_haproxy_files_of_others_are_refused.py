@@ -38,6 +38,13 @@ def test_our_own_is_read() -> None:
         ("    no log\n", "    no 'log\n", "left open"),
         ("    option redispatch\n", "    server x 192.0.2.1:80 weight 1\n", "into a section defaults"),
         ("    mode http\n    timeout client", "    maxconn 4\n    mode http\n    timeout client", "maxconn once"),
+        ("defaults\n", "", "we do not write no into a section global"),
+        ("\ndefaults\n", "\npeers p\n    bind 192.0.2.1:1\n\npeers p\n", "we do not write|not those, in the order"),
+        ("    no log\n", "    \n", "a comment or a blank line"),
+        ("\nfrontend ", "\n# by hand\nfrontend ", "does not start a section"),
+        (" inter 1s ", " inter", "no inter"),
+        (" weight 1 ", "", "no weight|not an address"),
+        (" 192.0.2.1:80 weight 1 check inter 1s fall 3 rise 2", "", "without a name or an address"),
     ],
 )
 def test_others_are_refused(old: str, new: str, complaint: str) -> None:
@@ -50,6 +57,20 @@ def test_others_are_refused(old: str, new: str, complaint: str) -> None:
 def test_fragments_are_refused(text: str) -> None:
     with pytest.raises(ValueError):
         parse(text)
+
+
+def test_a_line_before_every_section_is_refused() -> None:
+    head, rest = _text().split("\n", 1)
+    with pytest.raises(ValueError, match="stands in no section"):
+        parse(f"{head}\n    maxconn 4\n{rest}")
+
+
+def test_a_limit_is_one_number() -> None:
+    target = pool(members=(member("a"),))
+    entry = listener(default_pool_id=target.id, connection_limit=5)
+    text = render(translate(bundle(tree((entry,), (target,))), facts()))
+    with pytest.raises(ValueError, match="takes one number"):
+        parse(text.replace("    maxconn 5\n", "    maxconn 5 6\n"))
 
 
 def test_sections_out_of_order_are_refused() -> None:

@@ -10,14 +10,19 @@ from lbdrivers.drivers.amphora import ApplianceReport, DaemonState, MemberState,
 from lbdrivers.drivers.provider import Statistics
 from lbdrivers.model.resources import (
     Algorithm,
+    CompareType,
     HealthMonitor,
+    L7Policy,
+    L7Rule,
     Listener,
     ListenerProtocol,
     LoadBalancer,
     Member,
     MonitorType,
+    PolicyAction,
     Pool,
     PoolProtocol,
+    RuleType,
 )
 from lbdrivers.model.status import OperatingStatus as Status
 from lbdrivers_amphora.decide.health import operating_statuses, total_statistics
@@ -120,6 +125,31 @@ def test_every_resource_has_a_status() -> None:
 def test_what_is_switched_off_is_offline() -> None:
     assert operating_statuses(tree(listener_up=False), [report(listener=None)])[LISTENER] is Status.OFFLINE
     assert operating_statuses(tree(admin_state_up=False), [report(listener=None)])[LOAD_BALANCER] is Status.OFFLINE
+
+
+def test_policies_and_rules_are_online_unless_switched_off() -> None:
+    policy, rule, off = (str(uuid.UUID(int=number)) for number in range(20, 23))
+    made = L7Policy(
+        id=policy,
+        action=PolicyAction.REJECT,
+        rules=tuple(
+            L7Rule(id=one, type=RuleType.PATH, compare_type=CompareType.EQUAL_TO, value="/", admin_state_up=one != off)
+            for one in (rule, off)
+        ),
+    )
+    whole = tree()
+    listener = whole.listeners[0].model_copy(update={"l7policies": (made,)})
+    statuses = operating_statuses(whole.model_copy(update={"listeners": (listener,)}), [report()])
+    assert (statuses[policy], statuses[rule], statuses[off]) == (Status.ONLINE, Status.ONLINE, Status.OFFLINE)
+
+
+def test_what_is_reported_in_unknown_words_is_an_error() -> None:
+    statuses = operating_statuses(tree(), [report(first="ON FIRE", pool="?", listener="?")])
+    assert (statuses[FIRST], statuses[POOL], statuses[LISTENER]) == (Status.ERROR, Status.ERROR, Status.ERROR)
+
+
+def test_what_is_switched_off_stays_offline_whatever_its_pools_do() -> None:
+    assert operating_statuses(tree(admin_state_up=False), [report("DOWN")])[LOAD_BALANCER] is Status.OFFLINE
 
 
 def test_statistics_of_several_amphorae_are_summed() -> None:
