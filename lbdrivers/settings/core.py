@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from oslo_config import cfg
@@ -46,8 +46,9 @@ class Settings:
     """Folder for everything that must survive a command. Default: the environment variable
     LBDRIVERS_STATE_PATH, else /var/lib/lbdrivers as root, else ~/.local/state/lbdrivers."""
 
-    database: str
-    """SQLAlchemy URL of the store. Default: the SQLite file ``lbdrivers.sqlite`` in ``state_path``."""
+    database: str = field(repr=False)
+    """SQLAlchemy URL of the store; not shown, as it may have a password in it. Default: the SQLite file
+    ``lbdrivers.sqlite`` in ``state_path``."""
 
     default_provider: str
     """Provider of trees that name none."""

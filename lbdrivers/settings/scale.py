@@ -162,7 +162,7 @@ def read_jobboard(configuration: cfg.ConfigOpts) -> JobboardSettings | None:
         namespace=group.jobboard_backend_namespace,
         database=group.jobboard_redis_backend_db,
         sentinel=_sentinel(configuration),
-        ssl=dict(ssl),
+        ssl=MappingProxyType(dict(ssl)),
         timeout_seconds=group.jobboard_etcd_timeout,
         api_path=group.jobboard_etcd_api_path,
         expiration_seconds=group.jobboard_expiration_time,
@@ -177,7 +177,7 @@ def _sentinel(configuration: cfg.ConfigOpts) -> SentinelSettings | None:
         service=group.jobboard_redis_sentinel,
         username=group.jobboard_redis_sentinel_username,
         password=_secret(group.jobboard_redis_sentinel_password),
-        ssl=dict(group.jobboard_redis_sentinel_ssl_options),
+        ssl=MappingProxyType(dict(group.jobboard_redis_sentinel_ssl_options)),
     )
 
 

@@ -158,3 +158,11 @@ def test_a_board_that_does_not_answer_is_left_alone_for_a_while() -> None:
 def test_the_pool_of_connections(tmp_path: Path) -> None:
     text = "[database]\nmax_pool_size = 2\nmax_overflow = 3\npool_timeout = 4\nconnection_recycle_time = 5\n"
     assert read(tmp_path, text).pool == settings.PoolSettings(2, 3, 4.0, 5)
+
+
+def test_no_password_is_shown(tmp_path: Path) -> None:
+    text = "[database]\nconnection = postgresql://lb:hidden@db/lb\n"
+    text += "[task_flow]\njobboard_enabled = true\njobboard_backend_password = hidden\n"
+    found = read(tmp_path, text)
+    assert found.database.endswith("hidden@db/lb")
+    assert "hidden" not in repr(found)
