@@ -185,7 +185,7 @@ def _split(arguments: str) -> Iterator[str]:
 
 
 def _code(text: str) -> str:
-    return f"```python\n{text}\n```\n"
+    return f"```text\n{text}\n```\n"
 
 
 def _text(statement: ast.ClassDef | Function) -> str:
