@@ -44,7 +44,7 @@ def run(folder: Path, *arguments: str, hide: str = "") -> subprocess.CompletedPr
     environment.pop("LBDRIVERS_STATE_PATH", None)
     program = f"import sys; sys.modules[{hide!r}] = None; from lbdrivers.cli import main; sys.exit(main(sys.argv[1:]))"
     start = ["-c", program] if hide else ["-m", "lbdrivers"]
-    command = [sys.executable, *start, "conformance", "--histories", "3", *arguments]
+    command = [sys.executable, *start, "conformance", "--histories", "1", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 import pytest
@@ -64,10 +64,15 @@ def backends(count: int) -> Iterator[list[ThreadingHTTPServer]]:
             server.server_close()
 
 
-@pytest.fixture
-def provider() -> Iterator[NginxProvider]:
+@contextmanager
+def a_provider(**options: str) -> Iterator[NginxProvider]:
+    """A provider with a folder of its own; afterwards nothing runs there."""
     with tempfile.TemporaryDirectory(prefix="lbdrivers-nginx-") as folder:
-        context = DriverContext(settings.load(state_path=Path(folder)), MemoryRecords(), load=lambda *_: None)
+        configuration = settings.load(state_path=Path(folder))
+        context = DriverContext(configuration, MemoryRecords(), load=lambda *_: None)
+        NginxProvider(context)  # registers its options
+        for name, value in options.items():
+            configuration.set_override(name, value, "nginx")
         made = NginxProvider(context)
         try:
             yield made
@@ -75,6 +80,12 @@ def provider() -> Iterator[NginxProvider]:
             for load_balancer_id in made.known():
                 made.remove(load_balancer_id)
         assert processes(folder) == []
+
+
+@pytest.fixture
+def provider() -> Iterator[NginxProvider]:
+    with a_provider() as made:
+        yield made
 
 
 def processes(folder: str) -> list[int]:
@@ -123,11 +134,18 @@ def test_it_conforms(tmp_path: Path) -> None:
     plant(tmp_path, (ROOT / "setup.cfg").read_text())
     around = tmp_path / "around.yaml"
     around.write_text("ports: [18080, 18081, 18443, 18444]\n")
+    options = tmp_path / "nginx.conf"
+    options.write_text("[nginx]\nvip_range = 127.78.0.0/24\n")
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
     environment.pop("LBDRIVERS_STATE_PATH", None)
-    command = [sys.executable, "-m", "lbdrivers", "conformance", "nginx", "--histories", "10", "--json"]
+    command = [sys.executable, "-m", "lbdrivers", "conformance", "nginx", "--histories", "5", "--json"]
     done = subprocess.run(
-        [*command, "--around", around], env=environment, capture_output=True, text=True, timeout=100, check=False
+        [*command, "--around", around, "--config-file", options],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
     answer = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr or [
@@ -136,6 +154,10 @@ def test_it_conforms(tmp_path: Path) -> None:
     assert answer["claimed"] == answer["proved"]
     assert "l7" in answer["refused"]
     assert "statistics" not in answer["claimed"]
+    options.write_text("[nginx]\nvip_rnage = 127.78.0.0/24\n")
+    done = subprocess.run([*command, "--config-file", options], env=environment, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"vip_range" in done.stdout
 
 
 @pytest.mark.parametrize("protocol", ["HTTP", "TCP"])
@@ -200,6 +222,24 @@ def test_what_nginx_refuses_leaves_what_runs(provider: NginxProvider, port: int)
         assert answers(provider, wanted, 1) == {str(one.server_port): 1}
         assert processes(wanted.id) == before
         assert provider.known() == {wanted.id}
+
+
+def test_it_runs_in_a_namespace(port: int) -> None:
+    name = f"lbd-nginx-{os.getpid()}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+        with a_provider(namespace=name) as made:
+            wanted = tree(port, [])
+            made.apply(wanted, None)
+            (address,) = made.observe(wanted.id).vip_addresses
+            ask = ["ip", "netns", "exec", name, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}"]
+            done = subprocess.run([*ask, f"http://{address}:{port}/"], capture_output=True, text=True, check=True)
+            assert done.stdout == "503"
+            with pytest.raises(URLError, match="refused"):
+                answers(made, wanted, 1)
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=True)
 
 
 def test_texts_are_carried_literally_or_refused() -> None:
