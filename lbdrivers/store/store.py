@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
-from pydantic import ValidationError
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, bindparam, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -24,6 +22,7 @@ from lbdrivers.store.database import Database
 from lbdrivers.store.entry import Cause, Entry, Lease, pending_status
 from lbdrivers.store.records import StoredRecords
 from lbdrivers.store.schema import load_balancers, objects, records
+from lbdrivers.store.trees import Trees
 
 _T = load_balancers.c
 
@@ -45,9 +44,7 @@ class Store:
         self._database = Database(url, pool)
         self._now = now
         self.records = StoredRecords(self._database)
-        # Trees are frozen, so the same text may share one value; a hit also makes diff cheap,
-        # because what is the very same object has not changed.
-        self._parse = lru_cache(maxsize=_KEPT_TREES)(_parsed)
+        self._trees = Trees(_KEPT_TREES)
 
     def migrate(self) -> None:
         """Make or change the tables now; otherwise the first use does.
@@ -99,7 +96,7 @@ class Store:
                 name=tree.name,
                 provider=provider,
                 generation=1,
-                desired=tree.model_dump_json(),
+                desired=self._trees.write(tree),
                 applied_generation=0,
                 status=ProvisioningStatus.PENDING_CREATE.value,
                 attempts=0,
@@ -114,13 +111,13 @@ class Store:
         return 1
 
     def _change(self, connection: Connection, row: Row[Any], tree: LoadBalancer) -> int:
-        text = tree.model_dump_json()
+        text = self._trees.write(tree)
         waiting = {"attempts": 0, "next_attempt": None}
         if text == row.desired:
             if row.next_attempt is not None:
                 connection.execute(update(load_balancers).where(_T.id == tree.id).values(**waiting))
             return int(row.generation)
-        old, new = _identities(self._parse(row.desired)), _identities(tree)
+        old, new = _identities(self._trees.read(row.desired)), _identities(tree)
         if gone := old - new:
             connection.execute(
                 delete(objects).where(objects.c.id == bindparam("gone")), [{"gone": identity} for identity, _ in gone]
@@ -278,7 +275,7 @@ class Store:
 
         def values(row: Row[Any]) -> dict[str, Any]:
             # The newest tree need not travel again: the database copies it from one column to the other.
-            applied = _T.desired if row.generation == generation else tree.model_dump_json()
+            applied = _T.desired if row.generation == generation else self._trees.write(tree)
             return {"applied": applied, "applied_generation": generation}
 
         return self._finish(load_balancer_id, holder, values)
@@ -356,9 +353,9 @@ class Store:
             name=row.name,
             provider=row.provider,
             generation=row.generation,
-            desired=self._parse(row.desired),
+            desired=self._trees.read(row.desired),
             applied_generation=row.applied_generation,
-            applied=None if row.applied is None else self._parse(row.applied),
+            applied=None if row.applied is None else self._trees.read(row.applied),
             status=ProvisioningStatus(row.status),
             cause=cause,
             attempts=row.attempts,
@@ -375,16 +372,6 @@ class Store:
 def _for_update(*conditions: ColumnElement[bool], columns: Sequence[Column[Any]] = ()) -> Select[Any]:
     """Read one load balancer in a transaction that may write it: nobody else writes it until then."""
     return select(*(columns or load_balancers.c)).where(*conditions).with_for_update()
-
-
-def _parsed(text: str) -> LoadBalancer:
-    try:
-        return LoadBalancer.model_validate_json(text)
-    except ValidationError as error:
-        raise PermanentError(
-            "a stored load balancer cannot be read; it was written by another version of lbdrivers",
-            f"a stored load balancer cannot be read: {error}",
-        ) from error
 
 
 def _identities(tree: LoadBalancer) -> set[tuple[str, str]]:
