@@ -54,6 +54,8 @@ class ProviderMachine(RuleBasedStateMachine):
         self.applied: dict[str, LoadBalancer] = {}
         self.addresses: dict[str, tuple[str, ...]] = {}
         self.made: set[str] = set()
+        #: Whether this provider object has done anything: only then is it worth losing.
+        self.used = False
 
     def _chosen(self, data: st.DataObject, among: dict[str, LoadBalancer]) -> str:
         return data.draw(st.sampled_from(sorted(among)))
@@ -64,6 +66,11 @@ class ProviderMachine(RuleBasedStateMachine):
         self.reference.apply(tree, self.applied.get(load_balancer_id))
         self.fixture.apply(self.provider, tree, hint)
         self.applied[load_balancer_id] = tree
+        self.used = True
+
+    def _edit(self, load_balancer_id: str, data: st.DataObject) -> None:
+        old = self.wanted[load_balancer_id]
+        self.wanted[load_balancer_id] = data.draw(edits(old, self.provider.features(), self.fixture.around))
 
     @initialize(data=st.data())
     def begin(self, data: st.DataObject) -> None:
@@ -80,11 +87,11 @@ class ProviderMachine(RuleBasedStateMachine):
             self._apply(tree.id, None)
 
     @precondition(lambda self: self.wanted)
-    @rule(data=st.data(), at_once=st.booleans())
+    @rule(data=st.data(), at_once=st.sampled_from((True, True, False)))
     def edit(self, data: st.DataObject, at_once: bool) -> None:
         """Another tree is wanted; unless it is applied at once, a later edit may overtake it."""
         chosen = self._chosen(data, self.wanted)
-        self.wanted[chosen] = data.draw(edits(self.wanted[chosen], self.provider.features(), self.fixture.around))
+        self._edit(chosen, data)
         if at_once:
             self._apply(chosen, self.applied.get(chosen))
 
@@ -96,12 +103,16 @@ class ProviderMachine(RuleBasedStateMachine):
         self._apply(chosen, self.applied.get(chosen) if hinted else None)
 
     @precondition(lambda self: self.applied and Feature.FAILOVER in self.provider.features())
-    @rule(data=st.data())
-    def failover(self, data: st.DataObject) -> None:
-        """Its appliances are replaced."""
+    @rule(data=st.data(), edited=st.booleans())
+    def failover(self, data: st.DataObject, edited: bool) -> None:
+        """Its appliances are replaced, perhaps while an edit waits."""
         chosen = self._chosen(data, self.applied)
         self.reference.failover(chosen)
         self.fixture.patience.settled("failover", lambda: self.provider.failover(chosen))
+        self.used = True
+        if edited:
+            self._edit(chosen, data)
+            self._apply(chosen, self.applied[chosen])
 
     @precondition(lambda self: self.wanted)
     @rule(data=st.data(), times=st.integers(1, 2))
@@ -115,10 +126,12 @@ class ProviderMachine(RuleBasedStateMachine):
             del remembered[chosen]
         self.addresses.pop(chosen, None)
 
+    @precondition(lambda self: self.used)
     @rule()
     def crash(self) -> None:
         """The process ends and another one begins: a new provider object on the same backend."""
         self.provider = self.fixture.make()
+        self.used = False
 
     @invariant()
     def the_same_is_known(self) -> None:
