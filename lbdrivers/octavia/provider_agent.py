@@ -16,10 +16,10 @@ from typing import Any, Protocol
 from octavia_lib.api.drivers import driver_lib, exceptions
 
 from lbdrivers.drivers.provider import Observation
-from lbdrivers.errors import DriverError
+from lbdrivers.errors import DriverError, PermanentError
 from lbdrivers.model.kinds import Kind
-from lbdrivers.model.status import OperatingStatus
-from lbdrivers.octavia import models, pending
+from lbdrivers.model.status import OperatingStatus, ProvisioningStatus
+from lbdrivers.octavia import models, pending, positions
 from lbdrivers.octavia.pending import Pending
 from lbdrivers.octavia.session import Session, current
 from lbdrivers.octavia.settings import Sockets
@@ -148,7 +148,7 @@ class ProviderAgent:
         failure = (entry.cause, waiting.notes) if entry is not None and not entry.settled else None
         if found is None or (failure and self._failures.get(identity) == failure):
             return
-        if entry is not None and not self._committed(entry, waiting):
+        if entry is not None and not (self._committed(entry, waiting) and self._complete(entry, waiting)):
             return
         seen = self._observed(identity, entry.provider) if entry is not None and entry.settled else Observation(False)
         self._client.update_loadbalancer_status(pending.message(found, seen.operating))
@@ -174,6 +174,27 @@ class ProviderAgent:
         LOG.error("%s: Octavia does not know %s, which it asked for; look there", entry.id, ", ".join(missing))
         del self._uncommitted[entry.id]
         return True
+
+    def _complete(self, entry: Entry, waiting: Pending) -> bool:
+        """Whether we have all of a new load balancer. Octavia 19 leaves the policies of listeners that are
+        made in one request with it out of what it hands over, and shows them when it is asked afterwards."""
+        if entry.id not in waiting.created:
+            return True
+        shown = self._client.get_loadbalancer(entry.id)
+        held = {one.id for _, one in entry.desired.walk()}
+        missing = {one: kind for one, kind in models.identities(shown or {}).items() if one not in held}
+        if not missing:
+            return True
+        try:
+            tree = positions.canonical(models.load_balancer(shown))
+            self._session.engine.submit(tree.model_copy(update={"provider": entry.provider}))
+        except PermanentError as error:
+            LOG.error("%s: what Octavia added cannot be made: %s", entry.id, error.operator)
+            refused = {one: (kind, ProvisioningStatus.ERROR) for one, kind in missing.items()}
+            self._client.update_loadbalancer_status(pending.message(refused, {}))
+            return True
+        pending.note(self._session.store.records, entry.id, Pending(missing))
+        return False
 
     def _known(self, kind: Kind, identity: str) -> bool:
         return getattr(self._client, _GETTERS[kind])(identity) is not None
