@@ -248,7 +248,7 @@ class AmphoraProvider:
             except DriverError:
                 return None  # reported as an appliance that does not answer
 
-        with ThreadPoolExecutor(max_workers=max(1, len(serving))) as pool:
+        with ThreadPoolExecutor(max_workers=max(1, min(len(serving), self._settings.workers))) as pool:
             return list(zip(serving, pool.map(ask, serving), strict=True))
 
     def _facts(self, amphora: Amphora) -> Facts:

@@ -35,14 +35,14 @@ def tree_actions(
     """
     before = applied
     running = translate(bundle(before), facts)
-    names = {resource.id: _name(resource) for tree in (applied, desired) for _, resource in tree.walk()}
+    labels = {resource.id: f"{kind} {_name(resource)}" for tree in (applied, desired) for kind, resource in tree.walk()}
     for change in diff(applied, desired):
         after = apply_changes(before, (change,))
         if after is None:
             raise ValueError("a desired tree cannot be nothing; removal is another verb")
         wanted = translate(bundle(after), facts)
         kind = Mildness(transition(running, wanted).kind)
-        yield PlannedAction(f"{change.kind} {names[_subject(change)]}", _action(change), kind)
+        yield PlannedAction(labels[_subject(change)], _action(change), kind)
         before, running = after, wanted
 
 
@@ -62,8 +62,8 @@ def _action(change: Change) -> str:
             return "create"
         case Deleted():
             return "delete"
-        case Ordered():
-            return "put into order"
+        case Ordered(kind=kind):
+            return f"reorder its {kind}s"
         case Updated(fields=fields):
             return "update " + ", ".join(f"{field.name} {field.old} -> {field.new}" for field in fields)
 

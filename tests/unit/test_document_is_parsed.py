@@ -12,7 +12,10 @@ import pytest
 from lbdrivers.document import dump, dump_json, parse
 from lbdrivers.model.resources import LoadBalancer, PolicyAction
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+#: Documents, and not the other files that commands read.
+EXAMPLES = sorted(
+    path for path in (Path(__file__).parents[2] / "examples").glob("*.yaml") if "loadbalancer:" in path.read_text()
+)
 SUBNET = "11111111-1111-4111-8111-111111111111"
 
 POOL: dict[str, Any] = {
@@ -191,7 +194,7 @@ def test_anchors_and_merge_keys_are_written_out() -> None:
     assert len({pool.members[0].id for pool in pools}) == 3
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_examples_are_valid(path: Path) -> None:
     found = parse(path.read_text(), path.name)
     assert parse(dump(found), "again") == found

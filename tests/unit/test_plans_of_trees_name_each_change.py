@@ -1,0 +1,47 @@
+"""What is planned for a running load balancer: every change by name, with how mildly it is done."""
+
+from __future__ import annotations
+
+import pytest
+from support.bundles import bundle, facts, listener, member, policy, pool, rule, tree
+
+from lbdrivers.drivers.provider import Mildness
+from lbdrivers.model.resources import LoadBalancer, Member
+from lbdrivers_amphora.decide.plan import tree_actions
+
+A, B, NAMELESS = member("a"), member("b", "192.0.2.2"), member("", "192.0.2.3")
+
+
+def web(*members: Member, **fields: object) -> LoadBalancer:
+    target = pool(members=members)
+    return tree((listener(default_pool_id=target.id, **fields),), (target,))
+
+
+def policies(*names: str) -> LoadBalancer:
+    made = tuple(
+        policy(name, "REJECT", rule(name, "PATH", "EQUAL_TO", f"/{name}"), position=number)
+        for number, name in enumerate(names, 1)
+    )
+    return web(A, l7policies=made)
+
+
+@pytest.mark.parametrize(
+    ("applied", "desired", "planned"),
+    [
+        (web(A), web(A), []),
+        (web(A), web(A, B), [("member b", "create", Mildness.RUNTIME)]),
+        (web(A, B), web(B), [("member a", "delete", Mildness.RUNTIME)]),
+        (web(A), web(A, NAMELESS), [("member 192.0.2.3:80", "create", Mildness.RUNTIME)]),
+        (web(A), web(member("a", weight=3)), [("member a", "update weight 1 -> 3", Mildness.RUNTIME)]),
+        (web(A, B), web(B, A), [("pool pool", "reorder its members", Mildness.NOTHING)]),
+    ],
+)
+def test_actions(applied: LoadBalancer, desired: LoadBalancer, planned: list[tuple[str, str, Mildness]]) -> None:
+    found = [(one.subject, one.action, one.mildness) for one in tree_actions(applied, desired, bundle, facts())]
+    assert found == planned
+
+
+def test_policies_need_a_reload() -> None:
+    found = list(tree_actions(policies("a"), policies("a", "b"), bundle, facts()))
+    assert {one.action for one in found} == {"create"}
+    assert Mildness.RELOAD in {one.mildness for one in found}
