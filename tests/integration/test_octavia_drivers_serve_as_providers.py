@@ -33,7 +33,7 @@ def bench(tmp_path: Path) -> Iterator[Bench[Backend]]:
 
 @pytest.mark.parametrize("check", check_provider.CHECKS, ids=str)
 def test_law(bench: Bench[Backend], check: Check[ProviderFixture]) -> None:
-    check(ProviderFixture(make=bench.make, around=AROUND, histories=3))
+    check(ProviderFixture(make=bench.make, around=AROUND, histories=2))
 
 
 def tree() -> LoadBalancer:
@@ -126,7 +126,8 @@ def test_silence_is_a_temporary_error_that_says_what_is_missing(bench: Bench[Bac
         provider.apply(wanted, None)
     assert str(bench.folder / "status.sock") in caught.value.operator
     bench.backend.silent = False
-    provider.apply(wanted, None)
+    bench.timeout = 30.0
+    bench.make().apply(wanted, None)
     assert provider.observe(wanted.id).exists
 
 

@@ -39,7 +39,7 @@ class Bench(Generic[T]):
     folder: Path
     backend: T
     driver: Callable[[], Any]
-    timeout: float = 3.0
+    timeout: float = 30.0
     records: MemoryRecords = field(default_factory=MemoryRecords)
     made: list[ForeignProvider] = field(default_factory=list)
 
