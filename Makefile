@@ -4,8 +4,11 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := haproxy keepalived iproute2 nftables conntrack procps util-linux iputils-ping python3-venv \
-  mariadb-server postgresql redis-server nginx libnginx-mod-stream
+# What the main job runs on, and what the tests start besides.
+RUN_PACKAGES := haproxy keepalived iproute2 nftables conntrack procps util-linux iputils-ping python3-venv
+TEST_PACKAGES := mariadb-server postgresql redis-server nginx libnginx-mod-stream
+PACKAGES := $(RUN_PACKAGES)
+test test-long coverage bench: PACKAGES += $(TEST_PACKAGES)
 
 .PHONY: demo test test-long coverage bench setup packages clean
 .DEFAULT_GOAL := help
