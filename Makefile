@@ -30,15 +30,18 @@ packages:
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
 
-$(VENV)/.installed: setup.cfg pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+$(VENV)/bin/python:
+	@$(PYTHON) -m venv $(VENV)
+
+# One stamp for each set of extras; the tests' set includes the other.
+$(VENV)/.amphora $(VENV)/.test: setup.cfg pyproject.toml | $(VENV)/bin/python
 	@echo "installing Python packages into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[$(subst .,,$(notdir $@))]'
 	@touch $@
 
-setup: packages $(VENV)/.installed
+setup: packages $(VENV)/.test
 
-demo: setup
+demo: packages $(VENV)/.amphora
 	@$(BIN)/python -m examples.demo
 
 test: setup
