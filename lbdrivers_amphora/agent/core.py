@@ -11,7 +11,7 @@ from typing import Any
 from lbdrivers_amphora.agent import balancers, plugging, reports, vrrp
 from lbdrivers_amphora.agent.effects import CheckCredential, Program, Reconfigure, WriteFile, do
 from lbdrivers_amphora.agent.interfaces import LOOPBACK, render
-from lbdrivers_amphora.agent.layout import UNPRIVILEGED_GROUP, Layout
+from lbdrivers_amphora.agent.layout import PING_WRAPPER, UNPRIVILEGED_GROUP, Layout
 from lbdrivers_amphora.agent.responses import Response, failure, success
 from lbdrivers_amphora.wire import agent_config, routes
 from lbdrivers_amphora.wire.fields import Malformed
@@ -103,6 +103,7 @@ def boot(layout: Layout, *, unprivileged: bool) -> Program[tuple[str, ...]]:
     """
     group = "" if unprivileged else f"    group {UNPRIVILEGED_GROUP}\n"
     yield from do(WriteFile(layout.user_group, f"global\n{group}".encode(), 0o644))
+    yield from do(WriteFile(layout.ping_wrapper, PING_WRAPPER.encode(), 0o755))
     yield from do(WriteFile(layout.interface(LOOPBACK.name), render(LOOPBACK), 0o644))
     yield from balancers.refresh_check(layout)
     return (yield from plugging.restore(layout))

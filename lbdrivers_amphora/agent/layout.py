@@ -18,6 +18,16 @@ KEEPALIVED = ("env", "RES_OPTIONS=timeout:1 attempts:1", "keepalived")
 #: HAProxy drops to this group (Debian's name of the group without rights).
 UNPRIVILEGED_GROUP = "nogroup"
 
+#: One echo request, one second: its exit status is the verdict. HAProxy names the member, and gives no PATH.
+PING_WRAPPER = """\
+#!/bin/sh
+case "$HAPROXY_SERVER_ADDR" in
+    *:*) family=-6 ;;
+    *) family=-4 ;;
+esac
+exec /bin/ping "$family" -q -n -w 1 -c 1 "$HAPROXY_SERVER_ADDR" >/dev/null 2>&1
+"""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -61,6 +71,11 @@ class Layout:
     @property
     def user_group(self) -> str:
         return f"{self.config.base_path}/haproxy-default-user-group.conf"
+
+    @property
+    def ping_wrapper(self) -> str:
+        """What HAProxy runs to check a member by PING."""
+        return f"{self.config.base_path}/ping-wrapper.sh"
 
     @property
     def counters(self) -> str:

@@ -6,6 +6,7 @@ thread that is born for it and ends in there. Sockets and processes made inside 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -132,3 +133,7 @@ def _set_sysctls() -> None:
         # A kernel without IPv6, or with a read-only /proc, serves what it can.
         if path.exists() and path.read_text().split() != value.split():
             path.write_text(value)
+    # HAProxy lets its programs gain no privileges, so PING needs sockets that every group may open. Where
+    # the groups are not mapped, HAProxy stays root, who needs no permission.
+    with contextlib.suppress(OSError):
+        Path("/proc/sys/net/ipv4/ping_group_range").write_text("0 2147483647")

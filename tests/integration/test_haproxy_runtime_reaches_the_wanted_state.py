@@ -120,7 +120,7 @@ def _reaches(site: _Site, before: list[Pool], after: list[Pool]) -> None:
         assert failures(found.commands, answers) == ()
         assert running.worker() == worker
         fresh.start(_configuration(fresh, site, *after))
-        wanted = eventually(lambda: _state(fresh), lambda state: _state(running) == state)
+        wanted = eventually(lambda: _state(fresh), lambda state: _state(running) == state, limit=60)
         assert _state(running) == wanted
 
 

@@ -173,11 +173,12 @@ def test_a_project_is_logged_as_it_is() -> None:
     with Haproxy() as running, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
         log.bind(str(running.base / "log.sock"))
         log.settimeout(10)
-        load_balancer = tree((listener(port=_PORT),), project_id=project)
+        port = free_port(_VIP)  # of its own: the other HAProxy of this file shares nothing with it
+        load_balancer = tree((listener(port=port),), project_id=project)
         # As root: the folder is closed to nobody.
         here = facts(str(running.base), log_socket=str(running.base / "log.sock"), haproxy_user=None)
         running.start(translate(bundle(load_balancer, vips=(Vip(_VIP, "127.0.0.0/8"),)), here))
-        assert _get("/").startswith(b"HTTP/1.1 503")
+        assert request(_VIP, port).startswith(b"HTTP/1.1 503")
         lines = iter(lambda: log.recv(65536).decode(), "")
         line = next(line for line in lines if load_balancer.id in line)
         assert f": {project} {load_balancer.id} {listener().id} 127." in line

@@ -88,6 +88,19 @@ def test_the_other_amphora_takes_over_and_a_failover_makes_the_pair_whole(lab: L
     assert len(lab.machines()) == 2
 
 
+def test_members_are_checked_by_ping(lab: Lab) -> None:
+    body = document()
+    pool = body["loadbalancer"]["listeners"][0]["default_pool"]
+    pool["healthmonitor"] = {"type": "PING", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 1}
+    pool["members"].append({**pool["members"][0], "name": "nobody", "address": "10.211.32.99"})
+    lab.run("apply", lab.write(body))
+    wanted = {"web-1": "ONLINE", "web-2": "ONLINE", "nobody": "ERROR"}
+    lab.eventually(
+        lambda: {m["name"]: m["operating_status"] for m in lab.ask("show", "web")["pools"][0]["members"]} == wanted
+    )
+    lab.run("apply", lab.write(document()))
+
+
 def test_a_vip_that_would_move_is_refused_and_nothing_changes(lab: Lab) -> None:
     moved = document(vip_address="10.211.16.77")
     result = lab.run("apply", lab.write(moved), status=1)

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from lbdrivers_amphora.agent.layout import PING_WRAPPER
 from lbdrivers_amphora.haproxy.ir import Configuration
 from lbdrivers_amphora.haproxy.render import render
 
@@ -62,6 +63,7 @@ class Haproxy:
     def __init__(self) -> None:
         # Not pytest's folder: the path of a UNIX socket is limited to 107 bytes.
         self.base = Path(tempfile.mkdtemp(prefix="lbd"))
+        self.base.chmod(0o755)  # HAProxy's checks run as nobody
         self._process: subprocess.Popen[bytes] | None = None
         self._configuration: Configuration | None = None
 
@@ -73,6 +75,9 @@ class Haproxy:
     def write(self, configuration: Configuration) -> None:
         self._configuration = configuration
         (self.base / configuration.load_balancer_id).mkdir(exist_ok=True)
+        wrapper = self.base / "ping-wrapper.sh"
+        wrapper.write_text(PING_WRAPPER)
+        wrapper.chmod(0o755)
         state = self.base / configuration.load_balancer_id / "servers-state"
         if not state.exists():
             state.write_text("1\n")

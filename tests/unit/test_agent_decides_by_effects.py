@@ -299,6 +299,7 @@ def test_links_of_an_earlier_life_are_restored() -> None:
     assert table.links == (Link("eth2", _MAC, inside=True),)
     assert [effect.file.name for effect in table.did(effects.ApplyInterface)] == ["eth2"]
     assert table.files[table.layout.user_group] == b"global\n"
+    assert table.files[table.layout.ping_wrapper].startswith(b"#!/bin/sh\n")
 
 
 def test_a_new_configuration_must_be_this_amphoras() -> None:
