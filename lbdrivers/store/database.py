@@ -7,6 +7,8 @@ may be back later; a value that it will never take is a PermanentError.
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -146,15 +148,28 @@ def _refused(message: str, remedy: str) -> InvalidInput:
 def _configure_sqlite(connection: Any, _record: object) -> None:
     # The driver's own transaction control begins too late for a read-then-write; see _begin_sqlite.
     connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+    _switch_to_wal(connection)
     for pragma in (
-        f"busy_timeout={BUSY_MILLISECONDS}",
-        "journal_mode=WAL",
         # With WAL, NORMAL loses nothing when a process dies; a power cut may undo the last moments,
         # after which a new run finds what exists by its names.
         "synchronous=NORMAL",
         "foreign_keys=ON",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _switch_to_wal(connection: Any) -> None:
+    """While another process does the same, SQLite refuses at once, whatever the busy timeout."""
+    deadline = time.monotonic() + BUSY_MILLISECONDS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.005)
 
 
 def _begin_sqlite(connection: Connection) -> None:

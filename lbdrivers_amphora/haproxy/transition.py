@@ -153,6 +153,8 @@ def _servers(before: Backend, backend: Backend, lingering: frozenset[tuple[str, 
         elif old[name] != server:
             commands += _changed(backend, old[name], server)
     removed = tuple(name for name in old if name not in new)
+    if removed and _programs(backend):
+        raise _NotAtRuntime(f"a member of the backend {backend.name} goes, and others are checked by a program")
     for name in removed:
         commands += _removed(f"{backend.name}/{name}")
     return commands
@@ -179,7 +181,8 @@ def _added(backend: Backend, server: Server, lingering: frozenset[tuple[str, str
 
 def _programs(backend: Backend) -> bool:
     """Whether servers are checked by a program. HAProxy prepares its arguments when it reads the file,
-    and only then: version 2.6.12 takes commands about such checks, and its worker crashes at the next check."""
+    and only then: version 2.6.12 takes commands about such checks, and its worker crashes at the next check;
+    after a removal, the checks of those that stay may never end."""
     return (Word("option"), Word("external-check")) in backend.lines
 
 
