@@ -40,6 +40,9 @@ _WORDS: Mapping[str, bool | None] = {
 }
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
+# What newer releases of libyaml say of a depth that ours would refuse a moment later, as they read ahead.
+_TOO_DEEP = "maximum nesting depth"
+
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -101,6 +104,10 @@ def _refuse(name: str, line: int, message: str, remedy: str = "", path: Path = (
     raise InvalidInput((Problem(show_path(path), value, message, remedy, location),))
 
 
+def _refuse_depth(name: str, line: int) -> NoReturn:
+    _refuse(name, line, f"the document is nested more than {MAXIMUM_DEPTH} levels deep")
+
+
 def scalar(text: str) -> str | int | float | bool | None:
     """The value of a plain (unquoted) YAML scalar."""
     if text in _WORDS:
@@ -124,7 +131,7 @@ def _load_json(text: str, name: str) -> tuple[Any, bool]:
     try:
         return json.loads(text, parse_constant=constant), True
     except RecursionError:
-        _refuse(name, 0, f"the document is nested more than {MAXIMUM_DEPTH} levels deep")
+        _refuse_depth(name, 0)
     except ValueError:
         return None, False
 
@@ -160,7 +167,7 @@ def _json_lines(text: str, name: str) -> dict[Path, int]:
                 path.append("" if word == "{" else 0)
                 key_next = word == "{"
                 if len(path) > MAXIMUM_DEPTH:
-                    _refuse(name, line, f"the document is nested more than {MAXIMUM_DEPTH} levels deep")
+                    _refuse_depth(name, line)
     return lines
 
 
@@ -214,6 +221,8 @@ class _Builder:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = mark.line + 1 if mark else 0
+            if _TOO_DEEP in (error.problem or ""):
+                _refuse_depth(self.name, line)
             source_line = text.splitlines()[line - 1] if 0 < line <= len(text.splitlines()) else ""
             if mark and source_line[mark.column : mark.column + 1] == "\t":
                 _refuse(
@@ -259,7 +268,7 @@ class _Builder:
         if event.tag not in (None, "!"):
             _refuse(self.name, line, "tags are not understood", "remove it", self._path(), event.tag)
         if len(self.stack) >= MAXIMUM_DEPTH:
-            _refuse(self.name, line, f"the document is nested more than {MAXIMUM_DEPTH} levels deep")
+            _refuse_depth(self.name, line)
         path = self._path()
         self.lines.setdefault(path, line)
         self.stack.append(_Open({} if mapping else [], event.anchor, path))
