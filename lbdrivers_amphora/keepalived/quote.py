@@ -11,8 +11,12 @@ Source: keepalived.conf(5), "Quoted strings", "Definitions", "Conditional config
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _PLAIN = re.compile(r"[A-Za-z0-9/_.][A-Za-z0-9/_.:,+=%@-]*|:[A-Za-z0-9:.]*(?:/[0-9]+)?")
+# What a URL's path may have besides, and what keepalived gives no meaning. Of RFC 3986's characters
+# these are missing: ``!`` begins a comment, ``$`` a parameter, ``'`` a string, ``~SEQ(`` a sequence.
+_URL_PATH = re.compile(r"/[A-Za-z0-9/_.:,+=%@?&;*-]*")
 
 
 def quote(text: str) -> str:
@@ -23,3 +27,28 @@ def quote(text: str) -> str:
     if not _PLAIN.fullmatch(text):
         raise ValueError(f"{text!r} cannot stand in keepalived's configuration: letters, digits and /_.:,+=%@- only")
     return text
+
+
+def url_path(text: str) -> str:
+    """The path of a request, query included.
+
+    :raises ValueError: as above.
+    """
+    if not _URL_PATH.fullmatch(text):
+        raise ValueError(
+            f"{text!r} cannot stand in keepalived's configuration: letters, digits and /_.:,+=%@?&;*- only"
+        )
+    return text
+
+
+def command(words: Sequence[str]) -> str:
+    """A program and its arguments as the one string that keepalived splits at blanks again.
+
+    :raises ValueError: as above, for each word.
+    """
+    return f'"{" ".join(_argument(word) for word in words)}"'
+
+
+def _argument(word: str) -> str:
+    """Options begin with a dash, which means nothing inside a string."""
+    return "-" + quote(word[1:]) if word.startswith("-") else quote(word)

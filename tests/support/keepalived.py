@@ -5,13 +5,23 @@ from __future__ import annotations
 import subprocess
 import tempfile
 
-# VRRP needs its interface and its script to exist: both are made in namespaces of their own.
+#: What is said, with status 6, where scripts run and ``enable_script_security`` is missing.
+UNSECURED = "SECURITY VIOLATION - check scripts are being executed but script_security not enabled.\n"
+
+# VRRP needs its interface and the scripts to exist, IPVS its network namespace: without that, keepalived
+# says nothing and finds everything good. All are made in namespaces of their own.
 _SCRIPT = """
 set -e
+mount -t tmpfs tmpfs /run
+ip netns add amphora-haproxy
 mount -t tmpfs tmpfs /var/lib
-mkdir -p /var/lib/octavia/vrrp
-printf '#!/bin/sh\\nexit 0\\n' > /var/lib/octavia/vrrp/check_script.sh
-chmod 755 /var/lib/octavia/vrrp/check_script.sh
+mount -t tmpfs tmpfs /usr/local/bin
+mkdir -p /var/lib/octavia/vrrp /var/lib/octavia/lvs/check
+for program in /var/lib/octavia/vrrp/check_script.sh /var/lib/octavia/lvs/check/udp_check.sh \\
+        /usr/local/bin/amphora-health-checker; do
+    printf '#!/bin/sh\\nexit 0\\n' > "$program"
+    chmod 755 "$program"
+done
 ip link add eth1 type bridge
 ip link set eth1 up
 exec keepalived -t -f "$1"
