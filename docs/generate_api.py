@@ -69,10 +69,12 @@ def modules() -> Iterator[Module]:
         if not pattern.endswith(".*"):
             yield module(pattern)
             continue
-        folder = ROOT / pattern.removesuffix(".*").replace(".", "/")
-        for file in sorted(folder.glob("*.py")):
+        package = pattern.removesuffix(".*")
+        folder = ROOT / package.replace(".", "/")
+        inner = (file.parent for file in folder.glob("*/__init__.py"))
+        for file in sorted((*folder.glob("*.py"), *inner)):
             if file.stem != "__init__":
-                yield module(f"{pattern.removesuffix('.*')}.{file.stem}")
+                yield module(f"{package}.{file.stem}")
 
 
 def module(name: str) -> Module:
