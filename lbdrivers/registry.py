@@ -27,6 +27,7 @@ GROUPS: Mapping[str, str] = {
     "lbdrivers.compute": "compute driver",
     "lbdrivers.networks": "network driver",
     "lbdrivers.certificates": "certificate driver",
+    "lbdrivers.secrets": "secret store",
     "lbdrivers.amphora": "amphora driver",
 }
 PROVIDERS = "lbdrivers.providers"

@@ -11,12 +11,13 @@ from oslo_config import cfg
 
 from lbdrivers_amphora import client_settings, settings
 from lbdrivers_amphora.certificates import local as certificates
+from lbdrivers_amphora.certificates import secrets
 from lbdrivers_amphora.site import settings as site
 
 OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
     section: [
         option
-        for declared in (settings.OPTIONS, client_settings.OPTIONS, certificates.OPTIONS, site.OPTIONS)
+        for declared in (settings.OPTIONS, client_settings.OPTIONS, certificates.OPTIONS, secrets.OPTIONS, site.OPTIONS)
         for option in declared.get(section, ())
     ]
     for section in ("controller_worker", "certificates", "haproxy_amphora", "keepalived_vrrp", "local", "task_flow")

@@ -29,6 +29,7 @@ _CONTROLLER_WORKER = (
 _TASK_FLOW = (cfg.IntOpt("max_workers", default=8, min=1, help="Threads that work on one load balancer's amphorae."),)
 _CERTIFICATES = (
     cfg.StrOpt("cert_generator", default="local"),
+    cfg.StrOpt("cert_manager", default="local"),
     cfg.IntOpt("cert_validity_time", default=30 * 24 * 3600, min=60),
 )
 _KEEPALIVED = (
@@ -73,6 +74,10 @@ class AmphoraSettings:
     certificate_driver: str
     """Entry point in ``lbdrivers.certificates``."""
 
+    secret_store: str
+    """Entry point in ``lbdrivers.secrets``: where users' certificates are. Default ``local``, files of this
+    host (Octavia: Barbican)."""
+
     management_networks: tuple[str, ...]
     """Networks (id, or name where the driver knows names) on which agents are reached; the first is
     each machine's first interface."""
@@ -110,6 +115,7 @@ def read(configuration: cfg.ConfigOpts) -> AmphoraSettings:
             network_driver=driver(worker.network_driver),
             amphora_driver=driver(worker.amphora_driver),
             certificate_driver=driver(configuration.certificates.cert_generator),
+            secret_store=driver(configuration.certificates.cert_manager),
             management_networks=tuple(worker.amp_boot_network_list),
             active_timeout=_active_timeout(worker),
             workers=configuration.task_flow.max_workers,

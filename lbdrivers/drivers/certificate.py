@@ -54,7 +54,13 @@ class Authority(Protocol):
 
 @dataclass(frozen=True)
 class TlsContainer:
-    """A user's certificate: PEM parts; ``primary_cn`` is the certificate's first name."""
+    """A user's certificate as it is stored: PEM parts, which nobody has checked yet.
+
+    :param id: what the store knows it by.
+    :param primary_cn: the certificate's first name.
+    :param intermediates: certificates that lead from it to an authority, one PEM each, in that order.
+    :param passphrase: of the key, when the key is encrypted.
+    """
 
     id: str
     primary_cn: str
@@ -65,14 +71,24 @@ class TlsContainer:
 
 
 class SecretStore(Protocol):
-    """Fetches what a user's references point to."""
+    """Fetches what a user's references point to. A reference means something to one store only.
+
+    Law: it only reads. The same reference gives the same content until somebody stores another one.
+    """
 
     contract: int
 
     def tls_container(self, reference: str) -> TlsContainer:
-        """:raises PermanentError: when the reference points to nothing readable."""
+        """A certificate with its key.
+
+        :raises PermanentError: when the reference points to nothing readable; its text names the remedy.
+        :raises TemporaryError: when the store does not answer.
+        """
         ...
 
     def secret(self, reference: str) -> Secret:
-        """A plain secret (a CA bundle, a CRL). :raises PermanentError: as above."""
+        """A plain secret (an authority's certificates, a revocation list), as it is stored.
+
+        :raises PermanentError, TemporaryError: as above.
+        """
         ...

@@ -1,8 +1,7 @@
-"""Two certificate authorities and a secret store; see ``lbdrivers.drivers.certificate`` for the laws.
+"""Certificate authorities; see ``lbdrivers.drivers.certificate`` for the laws.
 
 The certificates are real ones. The authorities' keys lie readable in the records: this backend is for
-tests and trials, and guards nothing. A reference ``memory:<name>`` that nobody stored gives a
-certificate for that name, made when it is first asked for.
+tests and trials, and guards nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from lbdrivers.drivers.certificate import Credential, TlsContainer, Trust
+from lbdrivers.drivers.certificate import Credential, Trust
 from lbdrivers.drivers.context import DriverContext
 from lbdrivers.errors import PermanentError
 from lbdrivers.memory.cloud import Cloud, StoredSecret
@@ -29,13 +28,15 @@ _CLIENT_VALIDITY, _CLIENT_RENEWAL = 365 * _DAY, 30 * _DAY
 #: Clocks differ: certificates are valid from this many seconds ago.
 _CLOCK_SKEW = 300.0
 _CONTROLLER = "lbdrivers-controller"
-_ON_DEMAND = "memory:"
+#: What a certificate is good for, by the authority that signs it; those of users are good for both.
+_USAGES = {"server": (ExtendedKeyUsageOID.SERVER_AUTH,), "client": (ExtendedKeyUsageOID.CLIENT_AUTH,)}
+_ANY_USAGE = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
 
 _Key = ec.EllipticCurvePrivateKey
 
 
 class MemoryAuthority:
-    """Implements ``Authority`` and ``SecretStore`` on the memory cloud."""
+    """Implements ``Authority`` on the memory cloud."""
 
     contract = 1
 
@@ -48,14 +49,14 @@ class MemoryAuthority:
         """See ``Authority.trust``."""
         with self._faults.around("trust"):
             return Trust(
-                server_ca=self._authority("server").parts["certificate"].encode(),
-                client_ca=self._authority("client").parts["certificate"].encode(),
+                server_ca=self.authority("server").parts["certificate"].encode(),
+                client_ca=self.authority("client").parts["certificate"].encode(),
             )
 
     def issue_server(self, common_name: str, validity: float) -> Credential:
         """See ``Authority.issue_server``."""
         with self._faults.around("issue_server", common_name, validity):
-            made = self._issue("server", common_name, validity)
+            made = self.issue("server", common_name, validity)
             return _credential(made)
 
     def client(self) -> Credential:
@@ -65,62 +66,12 @@ class MemoryAuthority:
             def current(old: StoredSecret | None) -> StoredSecret:
                 if old is not None and float(old.parts["expires"]) - self._now() > _CLIENT_RENEWAL:
                     return old
-                return self._issue("client", _CONTROLLER, _CLIENT_VALIDITY)
+                return self.issue("client", _CONTROLLER, _CLIENT_VALIDITY)
 
             return _credential(self.cloud.secrets.change("controller", current))
 
-    def store(self, reference: str, container: TlsContainer) -> None:
-        """Put a user's certificate where the reference finds it."""
-        parts = {
-            "primary_cn": container.primary_cn,
-            "certificate": container.certificate.decode(),
-            "key": container.private_key.reveal().decode(),
-        }
-        parts |= {f"intermediate-{n:03}": pem.decode() for n, pem in enumerate(container.intermediates)}
-        if container.passphrase is not None:
-            parts["passphrase"] = container.passphrase.reveal().decode()
-        self.cloud.secrets.change(f"user/{reference}", lambda _old: StoredSecret(parts))
-
-    def store_secret(self, reference: str, secret: Secret) -> None:
-        """Put a plain secret where the reference finds it."""
-        stored = StoredSecret({"secret": secret.reveal().decode()})
-        self.cloud.secrets.change(f"user/{reference}", lambda _old: stored)
-
-    def tls_container(self, reference: str) -> TlsContainer:
-        """See ``SecretStore.tls_container``."""
-        with self._faults.around("tls_container", reference):
-            parts = self._referenced(reference).parts
-            if "certificate" not in parts:
-                raise PermanentError(f"the reference {reference} points to a plain secret, not to a certificate")
-            passphrase = parts.get("passphrase")
-            return TlsContainer(
-                id=reference,
-                primary_cn=parts["primary_cn"],
-                certificate=parts["certificate"].encode(),
-                private_key=Secret(parts["key"].encode()),
-                intermediates=tuple(
-                    pem.encode() for name, pem in sorted(parts.items()) if name.startswith("intermediate-")
-                ),
-                passphrase=None if passphrase is None else Secret(passphrase.encode()),
-            )
-
-    def secret(self, reference: str) -> Secret:
-        """See ``SecretStore.secret``."""
-        with self._faults.around("secret", reference):
-            parts = self._referenced(reference).parts
-            return Secret(parts.get("secret", parts.get("certificate", "")).encode())
-
-    def _referenced(self, reference: str) -> StoredSecret:
-        found = self.cloud.secrets.get(f"user/{reference}")
-        if found is None and reference.startswith(_ON_DEMAND):
-            made = self._issue("server", reference.removeprefix(_ON_DEMAND), _CLIENT_VALIDITY)
-            found = self.cloud.secrets.change(f"user/{reference}", lambda old: old or made)
-        if found is None:
-            raise PermanentError(f"the reference {reference} points to nothing")
-        return found
-
-    def _authority(self, role: str) -> StoredSecret:
-        """The authority for servers or for clients, made at first use."""
+    def authority(self, role: str) -> StoredSecret:
+        """The authority of that role ("server" signs agents, "client" controllers), made at first use."""
         found = self.cloud.secrets.get(f"authority/{role}")
         if found is not None:
             return found
@@ -134,23 +85,34 @@ class MemoryAuthority:
         made = _stored(name, certificate, key, self._now() + _AUTHORITY_VALIDITY)
         return self.cloud.secrets.change(f"authority/{role}", lambda old: old or made)
 
-    def _issue(self, role: str, common_name: str, validity: float) -> StoredSecret:
-        authority = self._authority(role)
-        issuer = x509.load_pem_x509_certificate(authority.parts["certificate"].encode())
-        issuer_key = serialization.load_pem_private_key(authority.parts["key"].encode(), None)
-        if not isinstance(issuer_key, _Key):
-            raise PermanentError(f"the key of the {role} authority is of another kind than it was made")
+    def issue(self, role: str, common_name: str, validity: float) -> StoredSecret:
+        """A certificate with a new key, signed by the authority of that role."""
+        issuer, issuer_key = self._signer(role)
         key = ec.generate_private_key(ec.SECP256R1())
-        usage = ExtendedKeyUsageOID.SERVER_AUTH if role == "server" else ExtendedKeyUsageOID.CLIENT_AUTH
         issuer_name = str(issuer.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
         certificate = (
             self._builder(common_name, issuer_name, key.public_key(), validity)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(common_name)]), critical=False)
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(_USAGES.get(role, _ANY_USAGE)), critical=False)
             .sign(issuer_key, hashes.SHA256())
         )
         return _stored(common_name, certificate, key, self._now() + validity)
+
+    def revocations(self, role: str) -> bytes:
+        """The revocation list of the authority of that role: nothing is revoked."""
+        issuer, key = self._signer(role)
+        now = self._now()
+        builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.subject)
+        builder = builder.last_update(_moment(now - _CLOCK_SKEW)).next_update(_moment(now + _AUTHORITY_VALIDITY))
+        return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    def _signer(self, role: str) -> tuple[x509.Certificate, _Key]:
+        parts = self.authority(role).parts
+        key = serialization.load_pem_private_key(parts["key"].encode(), None)
+        if not isinstance(key, _Key):
+            raise PermanentError(f"the key of the {role} authority is of another kind than it was made")
+        return x509.load_pem_x509_certificate(parts["certificate"].encode()), key
 
     def _builder(
         self, name: str, issuer: str, key: ec.EllipticCurvePublicKey, validity: float

@@ -222,7 +222,9 @@ DRIVERS: Mapping[str, str] = {
     "compute_noop_driver": "memory",
     "compute_nova_driver": "nova",
     "local_cert_generator": "local",
+    "local_cert_manager": "local",
     "network_noop_driver": "memory",
+    "noop_cert_manager": "memory",
 }
 
 

@@ -10,8 +10,12 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from lbdrivers.drivers.certificate import Authority, Credential, SecretStore
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+
+from lbdrivers.drivers.certificate import Authority, Credential, SecretStore, TlsContainer
 from lbdrivers.model.secret import Secret
 from lbdrivers.testing.check import Check, Patience, expect, fail, refused
 from lbdrivers.testing.handshake import load_chain, shake_hands
@@ -106,25 +110,60 @@ class SecretStoreFixture:
     :param make: a new driver object on the same backend, each time.
     :param reference: points to a certificate with an unencrypted key.
     :param absent_reference: points to nothing.
+    :param encrypted_reference: points to a certificate whose key has a passphrase.
+    :param chained_reference: points to a certificate that intermediates lead from to an authority, two at least.
+    :param plain_reference: points to a plain secret, which is ``plain``.
     """
 
     make: Callable[[], SecretStore]
     reference: str
     absent_reference: str
+    encrypted_reference: str
+    chained_reference: str
+    plain_reference: str
+    plain: bytes
     patience: Patience = field(default_factory=Patience)
+
+    def container(self, reference: str) -> TlsContainer:
+        """What the reference points to."""
+        return self.patience.settled("tls_container", lambda: self.make().tls_container(reference))
 
 
 def check_a_certificate_is_fetched_whole(fixture: SecretStoreFixture) -> None:
     """A reference gives certificate and key that belong together, each time the same; the key is not shown."""
-    found = fixture.patience.settled("tls_container", lambda: fixture.make().tls_container(fixture.reference))
+    found = fixture.container(fixture.reference)
     expect(found == fixture.make().tls_container(fixture.reference), "the same reference gives another certificate")
     expect(bool(found.primary_cn), "the certificate has no first name")
     expect("PRIVATE" not in repr(found), "the container's text shows its key")
-    parts = (found.certificate, found.private_key.reveal(), *found.intermediates)
-    try:
-        load_chain(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), Secret(b"\n".join(parts)))
-    except ssl.SSLError as error:
-        fail(f"certificate and key cannot be used together: {error}", error)
+    _expect_usable(found)
+
+
+def check_an_encrypted_key_comes_with_its_passphrase(fixture: SecretStoreFixture) -> None:
+    """A key that has a passphrase is given with it, and the passphrase is not shown."""
+    found = fixture.container(fixture.encrypted_reference)
+    if found.passphrase is None:
+        fail("the key is encrypted, and its passphrase is not given")
+    expect(found.passphrase.reveal().decode() not in repr(found), "the container's text shows its passphrase")
+    _expect_usable(found)
+
+
+def check_intermediates_are_in_order(fixture: SecretStoreFixture) -> None:
+    """Each intermediate has signed what stands before it, the first one the certificate itself."""
+    found = fixture.container(fixture.chained_reference)
+    expect(len(found.intermediates) >= 2, f"{len(found.intermediates)} intermediates instead of two at least")
+    chain = [x509.load_pem_x509_certificate(pem) for pem in (found.certificate, *found.intermediates)]
+    for signed, signer in pairwise(chain):
+        try:
+            signed.verify_directly_issued_by(signer)
+        except (ValueError, TypeError, InvalidSignature) as error:
+            fail(f"{signer.subject.rfc4514_string()} has not signed what stands before it", error)
+
+
+def check_a_plain_secret_is_fetched(fixture: SecretStoreFixture) -> None:
+    """A plain secret is given as it was stored, to the byte, and not shown."""
+    found = fixture.patience.settled("secret", lambda: fixture.make().secret(fixture.plain_reference))
+    expect(found.reveal() == fixture.plain, "a plain secret is not what was stored")
+    expect(fixture.plain.decode(errors="replace") not in f"{found!r} {found}", "a secret's text shows it")
 
 
 def check_an_absent_reference_is_refused(fixture: SecretStoreFixture) -> None:
@@ -134,7 +173,18 @@ def check_an_absent_reference_is_refused(fixture: SecretStoreFixture) -> None:
     refused("an absent secret", lambda: store.secret(fixture.absent_reference))
 
 
+def _expect_usable(found: TlsContainer) -> None:
+    parts = (found.certificate, found.private_key.reveal(), *found.intermediates)
+    try:
+        load_chain(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), Secret(b"\n".join(parts)), found.passphrase)
+    except ssl.SSLError as error:
+        fail(f"certificate and key cannot be used together: {error}", error)
+
+
 SECRET_STORE_CHECKS: tuple[Check[SecretStoreFixture], ...] = (
     Check(check_a_certificate_is_fetched_whole),
+    Check(check_an_encrypted_key_comes_with_its_passphrase),
+    Check(check_intermediates_are_in_order),
+    Check(check_a_plain_secret_is_fetched),
     Check(check_an_absent_reference_is_refused),
 )

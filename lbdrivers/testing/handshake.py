@@ -16,13 +16,15 @@ from lbdrivers.model.secret import Secret
 _FLIGHTS = 10
 
 
-def load_chain(context: ssl.SSLContext, pem: Secret) -> None:
-    """Load a certificate with its key. :raises ssl.SSLError: when they do not belong together."""
+def load_chain(context: ssl.SSLContext, pem: Secret, passphrase: Secret | None = None) -> None:
+    """Load a certificate with its key. :raises ssl.SSLError: when they do not belong together, or it stays shut."""
+    # Without a word of ours OpenSSL would ask for one on the terminal.
+    word = b"" if passphrase is None else passphrase.reveal()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "chain.pem"
         file.touch(mode=0o600)
         file.write_bytes(pem.reveal())
-        context.load_cert_chain(file)
+        context.load_cert_chain(file, password=word)
 
 
 def shake_hands(

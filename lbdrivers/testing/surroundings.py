@@ -25,7 +25,9 @@ class Surroundings:
 
     :param identities: ids to choose from; few of them make two trees collide, None draws fresh ones.
     :param additional_subnet_id: another subnet of the VIP's network, or None.
-    :param references: secret references that the backend can resolve.
+    :param references: references to certificates with their keys that the backend can resolve; likewise
+        ``authority_references`` to authorities, and ``revocation_references`` to the revocation lists of these,
+        in the same order.
     :param flavor_id: and the three after it: one that the backend knows, or None.
     """
 
@@ -33,7 +35,9 @@ class Surroundings:
     vip_subnet_id: str = identity(1)
     additional_subnet_id: str | None = identity(2)
     member_subnet_ids: tuple[str, ...] = (identity(3),)
-    references: tuple[str, ...] = ("memory:www.example.com",)
+    references: tuple[str, ...] = ("memory:www.example.com", "memory:www.example.org")
+    authority_references: tuple[str, ...] = ("memory:authority/clients",)
+    revocation_references: tuple[str, ...] = ("memory:crl/clients",)
     member_addresses: tuple[str, ...] = ("192.0.2.10", "192.0.2.11", "198.51.100.7", "2001:db8::7")
     ports: tuple[int, ...] = (80, 81, 443, 8080)
     flavor_id: str | None = None

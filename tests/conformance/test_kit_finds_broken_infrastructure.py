@@ -21,6 +21,7 @@ from lbdrivers.memory.certificate import MemoryAuthority, _stored
 from lbdrivers.memory.cloud import StoredSecret
 from lbdrivers.memory.compute import MemoryCompute
 from lbdrivers.memory.network import MemoryNetwork
+from lbdrivers.memory.secret_store import MemorySecretStore
 from lbdrivers.model.infra import FixedAddress, Machine, MachineRequest, Network, Port, PortRequest
 from lbdrivers.model.secret import Secret
 from lbdrivers.testing import check_amphora, check_certificate, check_compute, check_network
@@ -151,8 +152,8 @@ NETWORK = {
 
 
 class HasOneAuthority(MemoryAuthority):
-    def _authority(self, role: str) -> StoredSecret:
-        return super()._authority("server")
+    def authority(self, role: str) -> StoredSecret:
+        return super().authority("server")
 
 
 class ForgetsTheName(MemoryAuthority):
@@ -167,8 +168,8 @@ class TrustsEverybody(MemoryAuthority):
         found = super().trust()
         return replace(found, client_ca=found.client_ca + found.server_ca)
 
-    def _issue(self, role: str, common_name: str, validity: float) -> StoredSecret:
-        parts = self._authority(role).parts
+    def issue(self, role: str, common_name: str, validity: float) -> StoredSecret:
+        parts = self.authority(role).parts
         issuer = x509.load_pem_x509_certificate(parts["certificate"].encode()).subject.rdns[0]
         signer = serialization.load_pem_private_key(parts["key"].encode(), None)
         assert isinstance(signer, ec.EllipticCurvePrivateKey)
@@ -204,18 +205,38 @@ AUTHORITY = {
 }
 
 
-class LosesTheFirstName(MemoryAuthority):
+class LosesTheFirstName(MemorySecretStore):
     def tls_container(self, reference: str) -> TlsContainer:
         return replace(super().tls_container(reference), primary_cn="")
 
 
-class InventsCertificates(MemoryAuthority):
+class LosesThePassphrase(MemorySecretStore):
+    def tls_container(self, reference: str) -> TlsContainer:
+        return replace(super().tls_container(reference), passphrase=None)
+
+
+class TurnsTheChainRound(MemorySecretStore):
+    def tls_container(self, reference: str) -> TlsContainer:
+        found = super().tls_container(reference)
+        return replace(found, intermediates=found.intermediates[::-1])
+
+
+class TrimsSecrets(MemorySecretStore):
+    def secret(self, reference: str) -> Secret:
+        return Secret(super().secret(reference).reveal().strip())
+
+
+class InventsCertificates(MemorySecretStore):
     def _referenced(self, reference: str) -> StoredSecret:
-        return super()._referenced(f"memory:{reference.removeprefix('memory:')}")
+        found = self.cloud.secrets.get(f"user/{reference}")
+        return found or super()._referenced(f"memory:{reference.removeprefix('memory:')}")
 
 
 SECRET_STORE = {
     check_certificate.check_a_certificate_is_fetched_whole: LosesTheFirstName,
+    check_certificate.check_an_encrypted_key_comes_with_its_passphrase: LosesThePassphrase,
+    check_certificate.check_intermediates_are_in_order: TurnsTheChainRound,
+    check_certificate.check_a_plain_secret_is_fetched: TrimsSecrets,
     check_certificate.check_an_absent_reference_is_refused: InventsCertificates,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.certificates import Authority, key_pem
 from support.local_cloud import MANAGEMENT, PRIVATE, a_cloud, kill
 from support.local_site import a_site
 
@@ -15,6 +16,7 @@ from lbdrivers.testing import check_amphora, check_certificate, check_compute, c
 from lbdrivers.testing.check import Check
 from lbdrivers.testing.surroundings import new_id
 from lbdrivers_amphora.certificates.local import LocalAuthority
+from lbdrivers_amphora.certificates.secrets import LocalSecretStore
 from lbdrivers_amphora.compute.local import LocalCompute
 from lbdrivers_amphora.network.local import LocalNetwork
 
@@ -44,6 +46,40 @@ def test_network(check: Check[check_network.NetworkFixture]) -> None:
 def test_authority(check: Check[check_certificate.AuthorityFixture], tmp_path: Path) -> None:
     context = DriverContext(settings.load(state_path=tmp_path), MemoryRecords(), lambda _group, _name: None)
     check(check_certificate.AuthorityFixture(make=lambda: LocalAuthority(context)))
+
+
+@pytest.mark.parametrize("check", check_certificate.SECRET_STORE_CHECKS, ids=str)
+def test_secret_store(check: Check[check_certificate.SecretStoreFixture], tmp_path: Path) -> None:
+    context = DriverContext(settings.load(state_path=tmp_path), MemoryRecords(), lambda _group, _name: None)
+    folder, root = LocalSecretStore(context).folder, Authority("root")
+    upper = Authority("upper", root)
+    lower = Authority("lower", upper)
+    plain, chained = root.issue("www.example.com"), lower.issue("chained.example.com")
+    encrypted = root.issue("encrypted.example.com")
+    folder.mkdir(mode=0o700)
+    files = {
+        "www.pem": plain.together,
+        "encrypted.crt": encrypted.pem,
+        "encrypted.key": key_pem(encrypted.key, passphrase=b"a passphrase"),
+        "encrypted.pass": b"a passphrase",
+        "chained.crt": chained.pem,
+        "chained.key": chained.key_pem,
+        "chained.int": lower.pem + upper.pem,
+        "clients.crt": root.pem,
+    }
+    for name, content in files.items():
+        (folder / name).touch(mode=0o600)
+        (folder / name).write_bytes(content)
+    fixture = check_certificate.SecretStoreFixture(
+        make=lambda: LocalSecretStore(context),
+        reference="www",
+        absent_reference="nothing",
+        encrypted_reference="encrypted",
+        chained_reference="chained",
+        plain_reference="clients",
+        plain=root.pem,
+    )
+    check(fixture)
 
 
 @pytest.mark.parametrize("check", check_amphora.CHECKS, ids=str)

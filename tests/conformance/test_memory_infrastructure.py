@@ -9,6 +9,7 @@ from lbdrivers.memory.amphora import MemoryAmphoraDriver
 from lbdrivers.memory.certificate import MemoryAuthority
 from lbdrivers.memory.compute import MemoryCompute
 from lbdrivers.memory.network import MemoryNetwork
+from lbdrivers.memory.secret_store import MemorySecretStore
 from lbdrivers.testing import check_amphora, check_certificate, check_compute, check_network
 from lbdrivers.testing.check import Check
 
@@ -30,7 +31,7 @@ def test_authority(check: Check[check_certificate.AuthorityFixture]) -> None:
 
 @pytest.mark.parametrize("check", check_certificate.SECRET_STORE_CHECKS, ids=str)
 def test_secret_store(check: Check[check_certificate.SecretStoreFixture]) -> None:
-    check(memory_fixtures.secret_store_fixture(MemoryAuthority, memory_fixtures.a_context()))
+    check(memory_fixtures.secret_store_fixture(MemorySecretStore, memory_fixtures.a_context()))
 
 
 @pytest.mark.parametrize("check", check_amphora.CHECKS, ids=str)

@@ -37,6 +37,8 @@ AROUND = Surroundings(
     additional_subnet_id=None,
     member_subnet_ids=(PRIVATE,),
     references=(),
+    authority_references=(),
+    revocation_references=(),
     member_addresses=("10.211.32.101", "10.211.32.102"),
 )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from oslo_config import cfg
+from support.certificates import Authority
 
 from lbdrivers.drivers.amphora import Interface, InterfaceAddress, Vip
 from lbdrivers.drivers.context import DriverContext
@@ -14,7 +16,9 @@ from lbdrivers.memory.certificate import MemoryAuthority
 from lbdrivers.memory.compute import MemoryCompute
 from lbdrivers.memory.network import MemoryNetwork
 from lbdrivers.memory.records import MemoryRecords
+from lbdrivers.memory.secret_store import MemorySecretStore
 from lbdrivers.model.infra import FixedAddress, MachineRequest, PortRequest
+from lbdrivers.model.secret import Secret
 from lbdrivers.testing.check import Patience
 from lbdrivers.testing.check_amphora import AmphoraFixture, Booted
 from lbdrivers.testing.check_certificate import AuthorityFixture, SecretStoreFixture
@@ -51,8 +55,25 @@ def authority_fixture(driver: type[MemoryAuthority], context: DriverContext) -> 
     return AuthorityFixture(lambda: driver(context), IMPATIENT)
 
 
-def secret_store_fixture(driver: type[MemoryAuthority], context: DriverContext) -> SecretStoreFixture:
-    return SecretStoreFixture(lambda: driver(context), "memory:www.example.com", "nothing", IMPATIENT)
+def secret_store_fixture(driver: type[MemorySecretStore], context: DriverContext) -> SecretStoreFixture:
+    store, root = MemorySecretStore(context), Authority("root")
+    upper = Authority("upper", root)
+    lower = Authority("lower", upper)
+    chained = lower.issue("chained.example.com")
+    chained = replace(chained, chain=(lower.certificate, upper.certificate))
+    store.store("encrypted", root.issue("encrypted.example.com").container("encrypted", b"a passphrase"))
+    store.store("chained", chained.container("chained"))
+    store.store_secret("plain", Secret(root.pem))
+    return SecretStoreFixture(
+        make=lambda: driver(context),
+        reference="memory:www.example.com",
+        absent_reference="nothing",
+        encrypted_reference="encrypted",
+        chained_reference="chained",
+        plain_reference="plain",
+        plain=root.pem,
+        patience=IMPATIENT,
+    )
 
 
 def amphora_fixture(driver: type[MemoryAmphoraDriver], context: DriverContext) -> AmphoraFixture:
