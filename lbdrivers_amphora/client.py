@@ -161,7 +161,7 @@ class RestAmphoraDriver:
     def _upload_certificates(self, machine: Machine, bundle: Bundle, revisions: Mapping[str, str]) -> bool:
         """Send the files that the process has not read in this form; whether there were any."""
         stale = {
-            name: secret for name, secret in (bundle.tls or {}).items() if revisions.get(name) != _md5(secret.reveal())
+            name: secret for name, secret in bundle.tls.contents.items() if revisions.get(name) != _md5(secret.reveal())
         }
         for name, secret in stale.items():
             request = routes.PutCertificate(bundle.load_balancer.id, name, secret.reveal())

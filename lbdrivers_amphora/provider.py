@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from lbdrivers.drivers.amphora import ApplianceReport, Bundle, Facts
+from lbdrivers.drivers.amphora import ApplianceReport, Bundle, Facts, TlsFiles
 from lbdrivers.drivers.context import CONTRACT, DriverContext
 from lbdrivers.drivers.provider import Appliance, Mildness, Observation, PlannedAction
 from lbdrivers.errors import DriverError, PermanentError, TemporaryError
@@ -20,12 +20,14 @@ from lbdrivers.model.resources import LoadBalancer
 from lbdrivers_amphora.decide import health
 from lbdrivers_amphora.decide.addressing import same_networks
 from lbdrivers_amphora.decide.plan import amphora_actions, tree_actions
+from lbdrivers_amphora.decide.tls import merged, unknown, uses
 from lbdrivers_amphora.decide.topology import TOPOLOGIES, AmphoraPlan, plan_amphorae
 from lbdrivers_amphora.flows import recipes
 from lbdrivers_amphora.flows.compile import run
 from lbdrivers_amphora.flows.work import Drivers, Work
 from lbdrivers_amphora.ledger import Ledger
 from lbdrivers_amphora.records import Amphora, AmphoraStatus, Balancer
+from lbdrivers_amphora.secret_files import secret_files
 from lbdrivers_amphora.settings import read
 
 FEATURES = frozenset(
@@ -77,9 +79,11 @@ class AmphoraProvider:
         return FEATURES
 
     def apply(self, desired: LoadBalancer, applied: LoadBalancer | None) -> None:
-        """See the contract. Without ``applied``, and whenever networks or machines are concerned,
+        """See the contract. Secrets are fetched first: one that cannot be used is refused before anything
+        is touched. Without ``applied``, and whenever networks or machines are concerned,
         everything is looked at; else HAProxy and keepalived alone."""
         check(self.name, FEATURES, desired)
+        tls = self._secret_files(desired)
         balancer = self._ledger.balancer(desired.id)
         if balancer is None:
             balancer = Balancer(id=desired.id, name=desired.name, topology=self._settings.topology)
@@ -96,7 +100,7 @@ class AmphoraProvider:
             name, recipe = "configure", recipes.CONFIGURE
         else:
             name, recipe = "update", recipes.UPDATE
-        run(name, recipe, self._work(balancer, desired, plan))
+        run(name, recipe, self._work(balancer, desired, plan, tls))
 
     def remove(self, load_balancer_id: str) -> None:
         """See the contract. Needs no secret and no tree."""
@@ -113,6 +117,7 @@ class AmphoraProvider:
         if balancer is None or balancer.tree is None:
             raise PermanentError(f"there is no load balancer {load_balancer_id} to fail over")
         tree = LoadBalancer.model_validate_json(balancer.tree)
+        tls = self._secret_files(tree)
         reports = self._reports(self._ledger.amphorae(load_balancer_id))
         dead = frozenset(amphora.id for amphora, report in reports if report is None)
         missing = len(reports) < len(TOPOLOGIES[balancer.topology])
@@ -127,7 +132,7 @@ class AmphoraProvider:
         for replaced in rounds:
             current = self._ledger.balancer(load_balancer_id) or balancer
             plan = self._plan(current, replaced)
-            run("failover", recipes.FAILOVER, self._work(current, tree, plan))
+            run("failover", recipes.FAILOVER, self._work(current, tree, plan, tls))
 
     def known(self) -> frozenset[str]:
         """See the contract."""
@@ -163,7 +168,8 @@ class AmphoraProvider:
         )
 
     def plan(self, desired: LoadBalancer, applied: LoadBalancer | None) -> tuple[PlannedAction, ...]:
-        """See ``Planner``."""
+        """See ``Planner``. Fetches secrets, as ``apply`` would."""
+        files = self._secret_files(desired)
         balancer = self._ledger.balancer(desired.id)
         if balancer is None:
             balancer = Balancer(id=desired.id, name=desired.name, topology=self._settings.topology)
@@ -176,9 +182,11 @@ class AmphoraProvider:
                 actions.append(PlannedAction(_told(desired), "create", Mildness.REPLACE))
             return tuple(actions)
         amphora = plan.keep[0]
+        # What was applied may have referred to what is not there any more; its content does not matter.
+        tls = merged(unknown(uses(applied)), files)
 
         def bundle(tree: LoadBalancer) -> Bundle:
-            return self._work(balancer, tree, AmphoraPlan(plan.keep, (), ())).bundle(amphora.id)
+            return self._work(balancer, tree, AmphoraPlan(plan.keep, (), ()), tls).bundle(amphora.id)
 
         return (*actions, *tree_actions(applied, desired, bundle, self._facts(amphora)))
 
@@ -196,7 +204,12 @@ class AmphoraProvider:
             )
         return self._loaded
 
-    def _work(self, balancer: Balancer, tree: LoadBalancer | None, plan: AmphoraPlan) -> Work:
+    def _secret_files(self, tree: LoadBalancer) -> TlsFiles:
+        return secret_files(tree, lambda: self._context.load("lbdrivers.secrets", self._settings.secret_store))
+
+    def _work(
+        self, balancer: Balancer, tree: LoadBalancer | None, plan: AmphoraPlan, tls: TlsFiles | None = None
+    ) -> Work:
         built = tuple(amphora for _, amphora in plan.build if amphora is not None)
         return Work(
             context=self._context,
@@ -208,6 +221,7 @@ class AmphoraProvider:
             built=built,
             kept=plan.keep,
             removed=plan.remove,
+            tls=tls or TlsFiles(),
         )
 
     def _plan(self, balancer: Balancer, replace: frozenset[str] = frozenset(), commit: bool = True) -> AmphoraPlan:

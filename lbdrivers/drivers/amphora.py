@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from lbdrivers.drivers.provider import Mildness, Statistics
@@ -105,13 +105,37 @@ class VrrpTimers:
     garp_refresh_count: int = 2
 
 
+class TlsPart(enum.StrEnum):
+    """What a reference to a secret is used as."""
+
+    CERTIFICATE = "certificate"
+    AUTHORITIES = "authorities"
+    REVOCATIONS = "revocations"
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """What a load balancer's references to secrets became: files of an appliance, named by their content.
+
+    :param contents: file name -> PEM.
+    :param names: (use, reference) -> file name.
+    """
+
+    contents: Mapping[str, Secret] = field(default_factory=dict)
+    names: Mapping[tuple[TlsPart, str], str] = field(default_factory=dict)
+
+    def name(self, part: TlsPart, reference: str) -> str:
+        """The file of that reference. :raises KeyError: when it was not fetched."""
+        return self.names[part, reference]
+
+
 @dataclass(frozen=True)
 class Bundle:
     """The whole desired configuration of one appliance.
 
     :param peers: every amphora of the load balancer, this one included, in a stable order.
     :param vips: the primary VIP first, then the additional ones sorted by address.
-    :param tls: certificate file name -> content, for every reference in the tree.
+    :param tls: the files of every reference in the tree that is in effect.
     :param vrrp_password: for VRRP version 2 only; eight characters at most.
     """
 
@@ -121,7 +145,7 @@ class Bundle:
     peers: tuple[Peer, ...]
     vips: tuple[Vip, ...]
     timers: VrrpTimers = VrrpTimers()
-    tls: Mapping[str, Secret] | None = None
+    tls: TlsFiles = field(default_factory=TlsFiles)
     vrrp_password: Secret | None = None
 
     @property

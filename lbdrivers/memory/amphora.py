@@ -136,7 +136,7 @@ class MemoryAmphoraDriver:
 def _digest(bundle: Bundle) -> str:
     sha = hashlib.sha256(bundle.load_balancer.model_dump_json().encode())
     sha.update(repr((bundle.amphora_id, bundle.topology, bundle.peers, bundle.vips, bundle.timers)).encode())
-    for name, content in sorted((bundle.tls or {}).items()):
+    for name, content in sorted(bundle.tls.contents.items()):
         sha.update(name.encode() + b"\0" + content.reveal())
     if bundle.vrrp_password is not None and bundle.topology is Topology.ACTIVE_STANDBY:
         sha.update(bundle.vrrp_password.reveal())

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lbdrivers.drivers.amphora import AmphoraDriver, Bundle, Interface, InterfaceAddress, Peer, Vip
+from lbdrivers.drivers.amphora import AmphoraDriver, Bundle, Interface, InterfaceAddress, Peer, TlsFiles, Vip
 from lbdrivers.drivers.certificate import Authority
 from lbdrivers.drivers.compute import Compute
 from lbdrivers.drivers.context import DriverContext
@@ -39,7 +39,10 @@ class Drivers:
 
 @dataclass
 class Work:
-    """One run for one load balancer. Steps of different amphorae touch only their own entries."""
+    """One run for one load balancer. Steps of different amphorae touch only their own entries.
+
+    :param tls: the certificate files that the wanted tree needs.
+    """
 
     context: DriverContext
     settings: AmphoraSettings
@@ -50,6 +53,7 @@ class Work:
     built: tuple[Amphora, ...] = ()
     kept: tuple[Amphora, ...] = ()
     removed: tuple[Amphora, ...] = ()
+    tls: TlsFiles = field(default_factory=TlsFiles)
     mildness: dict[str, Mildness] = field(default_factory=dict)
     _amphorae: dict[str, Amphora] = field(default_factory=dict)
     _subnets: dict[str, Subnet] = field(default_factory=dict)
@@ -174,6 +178,7 @@ class Work:
             peers=tuple(peers),
             vips=self.vip[1],
             timers=self.settings.timers,
+            tls=self.tls,
         )
 
 

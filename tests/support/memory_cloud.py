@@ -16,6 +16,7 @@ from lbdrivers.memory.compute import MemoryCompute
 from lbdrivers.memory.faults import Faults, Hook, nothing
 from lbdrivers.memory.network import MemoryNetwork
 from lbdrivers.memory.records import MemoryRecords
+from lbdrivers.memory.secret_store import MemorySecretStore
 from lbdrivers.model.infra import Machine, Port
 from lbdrivers_amphora.ledger import Ledger
 from lbdrivers_amphora.provider import AmphoraProvider
@@ -27,6 +28,7 @@ _DRIVERS: dict[str, Callable[[DriverContext, Faults], Any]] = {
     "lbdrivers.networks": MemoryNetwork,
     "lbdrivers.amphora": MemoryAmphoraDriver,
     "lbdrivers.certificates": MemoryAuthority,
+    "lbdrivers.secrets": MemorySecretStore,
 }
 
 
@@ -39,6 +41,7 @@ def configuration(topology: str = "ACTIVE_STANDBY", workers: int = 8) -> cfg.Con
     for name in ("compute_driver", "network_driver", "amphora_driver"):
         made.set_override(name, "memory", "controller_worker")
     made.set_override("cert_generator", "memory", "certificates")
+    made.set_override("cert_manager", "memory", "certificates")
     made.set_override("loadbalancer_topology", topology, "controller_worker")
     made.set_override("max_workers", workers, "task_flow")
     return made
