@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from lbdrivers.errors import UnsupportedError
 from lbdrivers.model.resources import (
+    DATAGRAM_POOLS,
     Algorithm,
     Listener,
     LoadBalancer,
@@ -40,6 +41,10 @@ class Feature(enum.StrEnum):
     ALGORITHM_LEAST_CONNECTIONS = "algorithm-least-connections"
     ALGORITHM_SOURCE_IP = "algorithm-source-ip"
     ALGORITHM_SOURCE_IP_PORT = "algorithm-source-ip-port"
+    DATAGRAM_ROUND_ROBIN = "datagram-round-robin"
+    DATAGRAM_LEAST_CONNECTIONS = "datagram-least-connections"
+    DATAGRAM_SOURCE_IP = "datagram-source-ip"
+    DATAGRAM_SOURCE_IP_PORT = "datagram-source-ip-port"
     PERSISTENCE_SOURCE_IP = "persistence-source-ip"
     PERSISTENCE_HTTP_COOKIE = "persistence-http-cookie"
     PERSISTENCE_APP_COOKIE = "persistence-app-cookie"
@@ -91,6 +96,13 @@ _ALGORITHMS = {
     Algorithm.SOURCE_IP: Feature.ALGORITHM_SOURCE_IP,
     Algorithm.SOURCE_IP_PORT: Feature.ALGORITHM_SOURCE_IP_PORT,
 }
+# Datagrams are balanced by another engine than connections, nearly everywhere.
+_DATAGRAM_ALGORITHMS = {
+    Algorithm.ROUND_ROBIN: Feature.DATAGRAM_ROUND_ROBIN,
+    Algorithm.LEAST_CONNECTIONS: Feature.DATAGRAM_LEAST_CONNECTIONS,
+    Algorithm.SOURCE_IP: Feature.DATAGRAM_SOURCE_IP,
+    Algorithm.SOURCE_IP_PORT: Feature.DATAGRAM_SOURCE_IP_PORT,
+}
 _PERSISTENCE = {
     PersistenceType.SOURCE_IP: Feature.PERSISTENCE_SOURCE_IP,
     PersistenceType.HTTP_COOKIE: Feature.PERSISTENCE_HTTP_COOKIE,
@@ -129,7 +141,7 @@ def _listener_needs(listener: Listener) -> Iterator[Feature]:
 
 
 def _pool_needs(pool: Pool) -> Iterator[Feature]:
-    yield _ALGORITHMS[pool.lb_algorithm]
+    yield (_DATAGRAM_ALGORITHMS if pool.protocol in DATAGRAM_POOLS else _ALGORITHMS)[pool.lb_algorithm]
     if pool.protocol in (PoolProtocol.PROXY, PoolProtocol.PROXYV2):
         yield Feature.POOL_PROXY
     if pool.tls_enabled:

@@ -13,6 +13,7 @@ from lbdrivers.errors import PermanentError
 from lbdrivers.features import Feature
 from lbdrivers.model.resources import (
     COMPATIBLE_POOLS,
+    DATAGRAM_POOLS,
     Algorithm,
     ListenerProtocol,
     LoadBalancer,
@@ -33,6 +34,12 @@ _TIMES = {"delay": 5, "timeout": 3, "max_retries": 2}
 def feature_of(prefix: str, word: str) -> Feature:
     """The feature that stands for a word of the model, such as ``monitor`` and ``TLS-HELLO``."""
     return Feature(f"{prefix}-{word.lower().replace('_', '-')}")
+
+
+def algorithms(protocol: PoolProtocol, features: frozenset[Feature]) -> tuple[Algorithm, ...]:
+    """The algorithms that the features allow a pool of that protocol."""
+    prefix = "datagram" if protocol in DATAGRAM_POOLS else "algorithm"
+    return tuple(kind for kind in Algorithm if feature_of(prefix, kind) in features)
 
 
 def rebuilt(resource: Model, **fields: Any) -> Model:
@@ -57,7 +64,7 @@ def example(feature: Feature, features: frozenset[Feature], around: Surroundings
     draft = _draft(features, around)
     protocol = _listener_for(feature)
     if protocol is not None:
-        _turn_listener_to(draft, protocol)
+        _turn_listener_to(draft, protocol, features)
     addition = _additions(around).get(feature)
     if addition is not None:
         part, fields = addition
@@ -73,10 +80,11 @@ def _tree(draft: dict[str, Any], name: str) -> LoadBalancer:
 
 
 def _draft(features: frozenset[Feature], around: Surroundings) -> dict[str, Any]:
-    protocol = next((one for one in _PLAINEST if feature_of("listener", one) in features), None)
-    algorithm = next((one for one in Algorithm if feature_of("algorithm", one) in features), None)
-    if protocol is None or algorithm is None:
+    able = (one for one in _PLAINEST if feature_of("listener", one) in features and algorithms(_POOLS[one], features))
+    protocol = next(able, None)
+    if protocol is None:
         raise PermanentError("the kit needs a provider with a HTTP, TCP, HTTPS or UDP listener and an algorithm")
+    algorithm = algorithms(_POOLS[protocol], features)[0]
     members = [
         {"id": new_id(), "address": address, "protocol_port": 8080, "subnet_id": around.member_subnet_ids[0]}
         for address in around.member_addresses[:2]
@@ -92,16 +100,19 @@ def _listener_for(feature: Feature) -> ListenerProtocol | None:
     needed = {feature_of("listener", one): one for one in ListenerProtocol}
     needed |= dict.fromkeys((Feature.LISTENER_INSERT_HEADERS, Feature.L7), ListenerProtocol.HTTP)
     needed |= {Feature.MONITOR_UDP_CONNECT: ListenerProtocol.UDP, Feature.MONITOR_SCTP: ListenerProtocol.SCTP}
+    needed |= dict.fromkeys((feature_of("datagram", one) for one in Algorithm), ListenerProtocol.UDP)
     return needed.get(feature)
 
 
-def _turn_listener_to(draft: dict[str, Any], protocol: ListenerProtocol) -> None:
+def _turn_listener_to(draft: dict[str, Any], protocol: ListenerProtocol, features: frozenset[Feature]) -> None:
     draft["listener"]["protocol"] = protocol
     if protocol is ListenerProtocol.PROMETHEUS:
         del draft["listener"]["default_pool_id"]
         draft["pool"] = None
     else:
-        draft["pool"]["protocol"] = _POOLS[protocol]
+        # Without an algorithm for it the tree says what is missing.
+        chosen = algorithms(_POOLS[protocol], features) or tuple(Algorithm)
+        draft["pool"] |= {"protocol": _POOLS[protocol], "lb_algorithm": chosen[0]}
 
 
 def _additions(around: Surroundings) -> dict[Feature, tuple[str, dict[str, Any]]]:
@@ -149,7 +160,8 @@ def _pool_additions() -> dict[Feature, dict[str, Any]]:
     fields: dict[Feature, dict[str, Any]] = {
         feature_of("monitor", kind): {"healthmonitor": {"id": new_id(), "type": kind, **_TIMES}} for kind in MonitorType
     }
-    fields |= {feature_of("algorithm", kind): {"lb_algorithm": kind} for kind in Algorithm}
+    for prefix in ("algorithm", "datagram"):
+        fields |= {feature_of(prefix, kind): {"lb_algorithm": kind} for kind in Algorithm}
     for kind in PersistenceType:
         cookie = {"cookie_name": "JSESSIONID"} if kind is PersistenceType.APP_COOKIE else {}
         fields[feature_of("persistence", kind)] = {"session_persistence": {"type": kind, **cookie}}

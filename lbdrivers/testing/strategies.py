@@ -20,7 +20,6 @@ from lbdrivers.model.resources import (
     HTTP_LISTENERS,
     INSERTABLE_HEADERS,
     UDP_CONNECT_MINIMUM_DELAY,
-    Algorithm,
     CompareType,
     HealthMonitor,
     HttpMethod,
@@ -39,7 +38,7 @@ from lbdrivers.model.resources import (
     SessionPersistence,
     TlsVersion,
 )
-from lbdrivers.testing.examples import feature_of
+from lbdrivers.testing.examples import algorithms, feature_of
 from lbdrivers.testing.surroundings import ANYWHERE, Surroundings, identity
 
 #: What a renderer must carry literally: each has meant something to HAProxy, a shell or keepalived.
@@ -195,13 +194,13 @@ class Drawing:
         )
 
     def pool(self) -> Pool | None:
-        algorithms = [kind for kind in Algorithm if feature_of("algorithm", kind) in self.features]
-        protocols = [kind for kind in PoolProtocol if self._usable(kind)]
-        if not algorithms or not protocols or (new_id := self.new_id()) is None:
+        protocols = [kind for kind in PoolProtocol if self._usable(kind) and algorithms(kind, self.features)]
+        if not protocols or (new_id := self.new_id()) is None:
             return None
         protocol = self.draw(st.sampled_from(protocols))
         taken: set[tuple[str, int]] = set()
-        fields = self.common(new_id) | {"protocol": protocol, "lb_algorithm": self.draw(st.sampled_from(algorithms))}
+        algorithm = self.draw(st.sampled_from(algorithms(protocol, self.features)))
+        fields = self.common(new_id) | {"protocol": protocol, "lb_algorithm": algorithm}
         if protocol not in DATAGRAM_POOLS and self.has(Feature.POOL_TLS):
             fields |= {"tls_enabled": True, "tls_versions": (TlsVersion.TLSV1_2, TlsVersion.TLSV1_3)}
             fields["tls_container_ref"] = self.draw(st.sampled_from((None, *self.around.references)))

@@ -20,7 +20,7 @@ def test_the_example_needs_the_feature(feature: Feature) -> None:
     assert tree is not None
     assert feature in required(tree)
     basic = required(small_tree(ALL, AROUND))
-    assert len(required(tree) - basic - {feature}) <= 1, "beside the feature at most a listener for it"
+    assert len(required(tree) - basic - {feature}) <= 2, "beside the feature at most a listener and an algorithm for it"
 
 
 @pytest.mark.parametrize("feature", sorted(SHOWN_BY_BEHAVIOUR | {Feature.FLAVOR, Feature.VIP_QOS}))
@@ -29,5 +29,5 @@ def test_what_a_tree_cannot_show_here_has_no_example(feature: Feature) -> None:
 
 
 def test_the_small_tree_takes_what_there_is() -> None:
-    narrow = frozenset({Feature.LISTENER_UDP, Feature.ALGORITHM_SOURCE_IP_PORT})
+    narrow = frozenset({Feature.LISTENER_UDP, Feature.DATAGRAM_SOURCE_IP_PORT})
     assert required(small_tree(narrow, AROUND)) == narrow
