@@ -40,7 +40,8 @@ class Fields:
         """The names in the object, in order."""
         return tuple(self._content)
 
-    def _at(self, name: str) -> str:
+    def at(self, name: str) -> str:
+        """The path of a name in this object."""
         return f"{self._path}.{name}" if self._path else name
 
     def _typed(self, name: str, kind: type[T]) -> T | None:
@@ -48,12 +49,12 @@ class Fields:
         if value is None:
             return None
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise Malformed(f"{self._at(name)}: expected {kind.__name__}, got {type(value).__name__}")
+            raise Malformed(f"{self.at(name)}: expected {kind.__name__}, got {type(value).__name__}")
         return value
 
     def _required(self, name: str, value: T | None) -> T:
         if value is None:
-            raise Malformed(f"{self._at(name)}: missing")
+            raise Malformed(f"{self.at(name)}: missing")
         return value
 
     def text_or_none(self, name: str) -> str | None:
@@ -78,14 +79,14 @@ class Fields:
     def each(self, name: str, read: Callable[[Fields], T]) -> tuple[T, ...]:
         """A list of objects, each read by ``read``; absent means empty."""
         items = cast("list[object]", self._typed(name, list) or [])
-        return tuple(read(Fields(item, f"{self._at(name)}[{index}]")) for index, item in enumerate(items))
+        return tuple(read(Fields(item, f"{self.at(name)}[{index}]")) for index, item in enumerate(items))
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of texts; absent means empty."""
         items = cast("list[object]", self._typed(name, list) or [])
         for index, item in enumerate(items):
             if not isinstance(item, str):
-                raise Malformed(f"{self._at(name)}[{index}]: expected str, got {type(item).__name__}")
+                raise Malformed(f"{self.at(name)}[{index}]: expected str, got {type(item).__name__}")
         return tuple(cast("list[str]", items))
 
     def numbers(self, name: str) -> tuple[int, ...]:
@@ -93,8 +94,19 @@ class Fields:
         items = cast("list[object]", self._typed(name, list) or [])
         for index, item in enumerate(items):
             if not isinstance(item, int) or isinstance(item, bool):
-                raise Malformed(f"{self._at(name)}[{index}]: expected int, got {type(item).__name__}")
+                raise Malformed(f"{self.at(name)}[{index}]: expected int, got {type(item).__name__}")
         return tuple(cast("list[int]", items))
+
+    def number_pairs(self, name: str) -> tuple[tuple[int, int], ...]:
+        """A list of pairs of whole numbers; absent means empty."""
+        found: list[tuple[int, int]] = []
+        for index, item in enumerate(cast("list[object]", self._typed(name, list) or [])):
+            match item:
+                case [int() as first, int() as second] if bool not in (type(first), type(second)):
+                    found.append((first, second))
+                case _:
+                    raise Malformed(f"{self.at(name)}[{index}]: expected two whole numbers")
+        return tuple(found)
 
     def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
         """A list of pairs of texts; absent means empty."""
@@ -104,25 +116,25 @@ class Fields:
                 case [str() as first, str() as second]:
                     found.append((first, second))
                 case _:
-                    raise Malformed(f"{self._at(name)}[{index}]: expected two texts")
+                    raise Malformed(f"{self.at(name)}[{index}]: expected two texts")
         return tuple(found)
 
     def inner(self, name: str) -> Fields | None:
         """The object under ``name``, or None."""
         value = self._content.get(name)
-        return None if value is None else Fields(value, self._at(name))
+        return None if value is None else Fields(value, self.at(name))
 
     def mapping(self, name: str, read: Callable[[Fields], T]) -> dict[str, T]:
         """An object whose values are objects, each read by ``read``; absent means empty."""
         content = cast("dict[str, object]", self._typed(name, dict) or {})
-        return {key: read(Fields(value, f"{self._at(name)}.{key}")) for key, value in content.items()}
+        return {key: read(Fields(value, f"{self.at(name)}.{key}")) for key, value in content.items()}
 
     def text_mapping(self, name: str) -> dict[str, str]:
         """An object whose values are texts; absent means empty."""
         content = cast("dict[str, object]", self._typed(name, dict) or {})
         for key, value in content.items():
             if not isinstance(value, str):
-                raise Malformed(f"{self._at(name)}.{key}: expected str, got {type(value).__name__}")
+                raise Malformed(f"{self.at(name)}.{key}: expected str, got {type(value).__name__}")
         return cast("dict[str, str]", content)
 
 
