@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support import haproxy, keepalived
+from support import haproxy, keepalived, nft
 
 from lbdrivers.drivers.amphora import Bundle, Facts, Peer, Role, Topology, Vip, VrrpTimers
 from lbdrivers.model.infra import HostRoute
@@ -26,10 +26,13 @@ from lbdrivers_amphora.haproxy.peers import peer_name
 from lbdrivers_amphora.keepalived import lvs_render, lvs_translate
 from lbdrivers_amphora.keepalived import render as keepalived_render
 from lbdrivers_amphora.keepalived import translate as keepalived_translate
+from lbdrivers_amphora.nftables import render as nftables_render
+from lbdrivers_amphora.nftables import rules
+from lbdrivers_amphora.nftables import translate as nftables_translate
 
 _FOLDER = Path(__file__).parent
 _CASES = sorted((_FOLDER / "cases").glob("*.golden"))
-_SECTION = re.compile(r"^--- (haproxy\.cfg|\S*keepalived\S*\.conf)\n", re.MULTILINE)
+_SECTION = re.compile(r"^--- (haproxy\.cfg|nftables\.rules|\S*keepalived\S*\.conf)\n", re.MULTILINE)
 
 
 def _facts(given: dict[str, Any]) -> Facts:
@@ -75,6 +78,10 @@ def _written(document: dict[str, Any]) -> dict[str, str]:
         texts["haproxy.cfg"] = haproxy_render.render(haproxy_translate.translate(bundle, facts))
     if bundle.topology is Topology.ACTIVE_STANDBY:
         texts["keepalived.conf"] = keepalived_render.render(keepalived_translate.translate(bundle, facts, "eth1"))
+    if document.get("datagrams") == "nftables":
+        return texts | {
+            "nftables.rules": nftables_render.replacement(rules.table(nftables_translate.translate(bundle)))
+        }
     for listener in listeners:
         if listener.protocol in lvs_translate.PROTOCOLS:
             text = lvs_render.render(lvs_translate.translate(bundle, facts, listener))
@@ -102,6 +109,8 @@ def test_the_text_is_as_expected_and_the_daemons_accept_it(path: Path) -> None:
         if name == "haproxy.cfg":
             status, output = haproxy.check(text, peer_name(document["peers"][0]["amphora_id"]))
             assert status == 0, output
+        elif name == "nftables.rules":
+            assert nft.check(text) == (0, "")
         else:
             assert keepalived.check(text) in _accepted(document, text)
 
@@ -133,3 +142,9 @@ def test_keepalived_refuses_what_is_wrong(name: str, words: str) -> None:
     status, output = keepalived.check((_FOLDER / "refused" / name).read_text())
     assert status != 0
     assert words in output
+
+
+def test_nft_refuses_what_is_wrong() -> None:
+    status, output = nft.check((_FOLDER / "refused" / "nftables.rules").read_text())
+    assert status == 1
+    assert "No such file or directory" in output
