@@ -6,11 +6,13 @@ what an earlier, interrupted run left is taken up, never made twice.
 
 from __future__ import annotations
 
+import secrets
+import string
 import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from lbdrivers.drivers.amphora import ApplianceReport, Bundle, Facts, TlsFiles
+from lbdrivers.drivers.amphora import ApplianceReport, Bundle, Facts, TlsFiles, Topology
 from lbdrivers.drivers.context import CONTRACT, DriverContext
 from lbdrivers.drivers.provider import Appliance, Mildness, Observation, PlannedAction
 from lbdrivers.errors import DriverError, PermanentError, TemporaryError
@@ -25,6 +27,7 @@ from lbdrivers_amphora.decide.topology import TOPOLOGIES, AmphoraPlan, plan_amph
 from lbdrivers_amphora.flows import recipes
 from lbdrivers_amphora.flows.compile import run
 from lbdrivers_amphora.flows.work import Drivers, Work
+from lbdrivers_amphora.keepalived.translate import PASSWORD_LENGTH
 from lbdrivers_amphora.ledger import Ledger
 from lbdrivers_amphora.records import Amphora, AmphoraStatus, Balancer
 from lbdrivers_amphora.secret_files import secret_files
@@ -60,6 +63,8 @@ FEATURES = frozenset(
         Feature.FAILOVER,
     }
 )
+# Characters that keepalived reads as they are.
+_PASSWORD_CHARACTERS = string.ascii_letters + string.digits
 
 
 class AmphoraProvider:
@@ -88,6 +93,7 @@ class AmphoraProvider:
         if balancer is None:
             balancer = Balancer(id=desired.id, name=desired.name, topology=self._settings.topology)
             self._ledger.save_balancer(balancer)
+        balancer = self._with_password(balancer)
         plan = self._plan(balancer)
         if balancer.tree is None:
             name, recipe = "create", recipes.CREATE
@@ -130,7 +136,7 @@ class AmphoraProvider:
             ]
         )
         for replaced in rounds:
-            current = self._ledger.balancer(load_balancer_id) or balancer
+            current = self._with_password(self._ledger.balancer(load_balancer_id) or balancer)
             plan = self._plan(current, replaced)
             run("failover", recipes.FAILOVER, self._work(current, tree, plan, tls))
 
@@ -247,6 +253,15 @@ class AmphoraProvider:
             self._ledger.save_amphora(amphora)
             build.append((slot, amphora))
         return AmphoraPlan(plan.keep, tuple(build), plan.remove)
+
+    def _with_password(self, balancer: Balancer) -> Balancer:
+        """With the password of VRRP version 2 where that is spoken: made once, committed before it is used."""
+        if self._settings.timers.version != 2 or balancer.topology is Topology.SINGLE or balancer.vrrp_password:
+            return balancer
+        password = "".join(secrets.choice(_PASSWORD_CHARACTERS) for _ in range(PASSWORD_LENGTH))
+        balancer = balancer.model_copy(update={"vrrp_password": password})
+        self._ledger.save_balancer(balancer)
+        return balancer
 
     def _reports(self, amphorae: Iterable[Amphora]) -> list[tuple[Amphora, ApplianceReport | None]]:
         """Ask all amphorae that serve at once; None for one that is dead or does not answer."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from lbdrivers.drivers.amphora import Role, Topology
 from lbdrivers.drivers.provider import Statistics
@@ -73,6 +73,8 @@ class Balancer(_Record):
     :param unsettled: an update that touches machines or networks has begun and not ended, so they
         may be those of another tree than ``tree``.
     :param retired: totals of amphorae that are gone, by amphora id and listener id.
+    :param vrrp_password: what the amphorae tell each other in VRRP version 2; made once, so that one
+        that is replaced is understood by the one that stays. None under version 3, which has none.
     """
 
     id: str
@@ -82,6 +84,7 @@ class Balancer(_Record):
     unsettled: bool = False
     vip_addresses: tuple[str, ...] = ()
     retired: Mapping[str, Mapping[str, Statistics]] = {}
+    vrrp_password: str | None = Field(default=None, repr=False)
 
     @property
     def vip_port(self) -> str:

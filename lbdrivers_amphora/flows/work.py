@@ -20,6 +20,7 @@ from lbdrivers.drivers.provider import Mildness
 from lbdrivers.errors import PermanentError, TemporaryError
 from lbdrivers.model.infra import Machine, Nic, Port, Subnet
 from lbdrivers.model.resources import LoadBalancer
+from lbdrivers.model.secret import Secret
 from lbdrivers_amphora.decide.addressing import member_subnets, wanted_nics
 from lbdrivers_amphora.flows.recipe import Subject
 from lbdrivers_amphora.ledger import Ledger
@@ -171,6 +172,7 @@ class Work:
             if amphora.vrrp_address is None:
                 raise PermanentError("an amphora has no VRRP address", f"record of amphora {amphora.id}")
             peers.append(Peer(amphora.id, amphora.vrrp_address, amphora.role, amphora.priority))
+        password = self.balancer.vrrp_password
         return Bundle(
             load_balancer=self.desired,
             amphora_id=amphora_id,
@@ -179,6 +181,7 @@ class Work:
             vips=self.vip[1],
             timers=self.settings.timers,
             tls=self.tls,
+            vrrp_password=None if password is None else Secret(password.encode()),
         )
 
 

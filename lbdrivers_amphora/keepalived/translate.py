@@ -15,8 +15,8 @@ from lbdrivers_amphora.keepalived.ir import Configuration, Route, Rule, TrackScr
 
 #: Routing table of the VIPs, on the appliance (Octavia's constant; the agent's interface files use it too).
 TABLE = 1
-# Characters of a VRRP version 2 password (RFC 2338, section 5.3.10).
-_PASSWORD_LENGTH = 8
+#: Characters of a VRRP version 2 password (RFC 2338, section 5.3.10).
+PASSWORD_LENGTH = 8
 
 
 def translate(bundle: Bundle, facts: Facts, interface: str) -> Configuration:
@@ -30,10 +30,8 @@ def translate(bundle: Bundle, facts: Facts, interface: str) -> Configuration:
     version = 3 if _family(own.vrrp_address) == 6 else timers.version
     interval = timers.advertisement_interval if version == 3 else max(1, math.ceil(timers.advertisement_interval))
     password = bundle.vrrp_password if version == 2 else None
-    if password is not None and len(password.reveal()) > _PASSWORD_LENGTH:
-        raise ValueError(
-            f"the VRRP password has more than {_PASSWORD_LENGTH} characters, and the rest would be cut off"
-        )
+    if password is not None and len(password.reveal()) > PASSWORD_LENGTH:
+        raise ValueError(f"the VRRP password has more than {PASSWORD_LENGTH} characters, and the rest would be cut off")
     return Configuration(
         load_balancer_id=bundle.load_balancer.id,
         name=bundle.load_balancer.id.replace("-", ""),

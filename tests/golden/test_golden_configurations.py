@@ -94,7 +94,7 @@ def _accepted(document: dict[str, Any], text: str) -> tuple[tuple[int, str], ...
     if document.get("facts", {}).get("haproxy_user", "") is not None:
         return ((0, ""),)
     scripts = "misc_path" in text or "vrrp_script" in text
-    return ((6, keepalived.UNSECURED),) if scripts else ((0, ""),)
+    return keepalived.UNSECURED if scripts else ((0, ""),)
 
 
 @pytest.mark.parametrize("path", _CASES, ids=lambda path: path.stem)

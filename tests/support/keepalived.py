@@ -6,7 +6,10 @@ import subprocess
 import tempfile
 
 #: What is said, with status 6, where scripts run and ``enable_script_security`` is missing.
-UNSECURED = "SECURITY VIOLATION - check scripts are being executed but script_security not enabled.\n"
+UNSECURED = tuple(
+    (6, f"SECURITY VIOLATION - {kind} are being executed but script_security not enabled.\n")
+    for kind in ("scripts", "check scripts")
+)
 
 # VRRP needs its interface and the scripts to exist, IPVS its network namespace: without that, keepalived
 # says nothing and finds everything good. All are made in namespaces of their own.

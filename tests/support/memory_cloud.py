@@ -32,7 +32,7 @@ _DRIVERS: dict[str, Callable[[DriverContext, Faults], Any]] = {
 }
 
 
-def configuration(topology: str = "ACTIVE_STANDBY", workers: int = 8) -> cfg.ConfigOpts:
+def configuration(topology: str = "ACTIVE_STANDBY", workers: int = 8, vrrp_version: int = 3) -> cfg.ConfigOpts:
     """Options as if read from a file: every driver is the memory one."""
     made = cfg.ConfigOpts()
     made([], default_config_files=[], default_config_dirs=[])
@@ -44,6 +44,7 @@ def configuration(topology: str = "ACTIVE_STANDBY", workers: int = 8) -> cfg.Con
     made.set_override("cert_manager", "memory", "certificates")
     made.set_override("loadbalancer_topology", topology, "controller_worker")
     made.set_override("max_workers", workers, "task_flow")
+    made.set_override("vrrp_version", vrrp_version, "keepalived_vrrp")
     return made
 
 
@@ -76,6 +77,7 @@ class World:
     """What outlives a process: the records, the memory cloud in them, and the time."""
 
     topology: str = "ACTIVE_STANDBY"
+    vrrp_version: int = 3
     records: MemoryRecords = field(default_factory=MemoryRecords)
     time: float = 1_700_000_000.0
     told: list[Progress] = field(default_factory=list)
@@ -85,7 +87,7 @@ class World:
         faults = Faults(before, after)
         hooked = HookedRecords(self.records, before, after)
         made: dict[str, Any] = {}
-        settings = configuration(self.topology, workers)
+        settings = configuration(self.topology, workers, self.vrrp_version)
 
         def load(group: str, name: str) -> Any:
             assert name == "memory"
