@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from lbdrivers.drivers.provider import Appliance, Mildness, Observation, Statistics
+from lbdrivers.drivers.provider import Appliance, Deviation, Mildness, Observation, Orphan, Statistics
 from lbdrivers.model.infra import Network
 from lbdrivers.model.resources import HealthMonitor, L7Policy, L7Rule, Listener, LoadBalancer, Member, Pool
 from lbdrivers.registry import GROUPS, DriverInfo
@@ -285,6 +285,24 @@ def plan(actions: Iterable[tuple[str, str, Mildness | None]]) -> Table:
     for subject, action, mildness in actions:
         how = Text(mildness.value, _MILDNESS[mildness]) if mildness else Text("")
         table.add_row(literal(subject), literal(action), how)
+    return table
+
+
+def deviations(found: Iterable[Deviation]) -> Table:
+    """What differs from what should be, and which verb mends it."""
+    table = _table("SUBJECT", "WHAT", "WANTED", "FOUND", "MENDED BY")
+    for one in found:
+        wanted, shown = literal(one.wanted, _QUIET), literal(one.found, _UNEASY)
+        table.add_row(literal(one.subject), literal(one.aspect), wanted, shown, one.remedy.value)
+    return table
+
+
+def orphans(found: Iterable[Orphan]) -> Table:
+    """What belongs to nothing, and what proves it ours."""
+    table = _table("KIND", "NAME", "PROOF")
+    for one in found:
+        proof = literal(one.proof) if one.proof else Text("none: it may be another controller's", _UNEASY)
+        table.add_row(one.kind, literal(one.name), proof)
     return table
 
 

@@ -188,12 +188,29 @@ class RestAmphoraDriver:
             pools={name: _pool(entry) for name, entry in found.pools.items()},
             revisions=found.revisions,
             haproxy_pids=found.haproxy_pids,
+            certificate_expires=self._line(machine, amphora_id).certificate_expires,
         )
 
     def rotate_certificate(self, machine: Machine, amphora_id: str, pem: Secret) -> None:
         """Give the agent a new server certificate without touching traffic."""
         request = routes.PutServerCertificate(pem.reveal())
         self._demand(machine, amphora_id, request, "rotate the agent's certificate")
+        with self._lock:
+            # What is kept open has shown the old one; the next handshake proves the new one.
+            for key in [key for key in self._lines if key[2] == amphora_id]:
+                self._lines.pop(key)[0].close()
+
+    def reconfigure(self, machine: Machine, amphora_id: str, config: Secret) -> None:
+        """Give the agent a new configuration of its own without touching traffic."""
+        self._demand(machine, amphora_id, routes.PutConfig(config.reveal()), "configure the agent")
+
+    def revisions(self, bundle: Bundle, facts: Facts) -> Mapping[str, str]:
+        """See ``Foreteller.revisions``."""
+        haproxy, keepalived = self._haproxy_text(bundle, facts), self._keepalived_text(bundle, facts)
+        texts = {"haproxy.cfg": haproxy, "keepalived.conf": keepalived}
+        files = bundle.tls.contents if haproxy is not None else {}
+        found = texts | {name: secret.reveal() for name, secret in files.items()}
+        return {name: _md5(text) for name, text in found.items() if text is not None}
 
     def _details(self, machine: Machine, amphora_id: str) -> wire.Details:
         answer = self._demand(machine, amphora_id, routes.GetDetails(), "ask for details")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
@@ -70,12 +70,17 @@ def tls_context(credential: Credential, trust: Trust) -> ssl.SSLContext:
     return context
 
 
-def _connection_class(vantage: str) -> type[HTTPSConnection]:
-    """A connection whose socket is opened inside that network namespace."""
+def _connection_class(vantage: str | None, seen: Callable[[Mapping[str, Any]], None]) -> type[HTTPSConnection]:
+    """A connection whose socket is opened inside that network namespace; it tells the certificate that it is shown."""
 
     class Connection(HTTPSConnection):
         def _new_conn(self) -> Any:
-            return in_namespace(vantage, super()._new_conn)
+            return super()._new_conn() if vantage is None else in_namespace(vantage, super()._new_conn)
+
+        def connect(self) -> None:
+            super().connect()
+            if isinstance(self.sock, ssl.SSLSocket):
+                seen(self.sock.getpeercert() or {})
 
     return Connection
 
@@ -83,8 +88,14 @@ def _connection_class(vantage: str) -> type[HTTPSConnection]:
 class _Adapter(HTTPAdapter):
     """Asserts the amphora's name on every request, and connects from the machine's vantage."""
 
-    def __init__(self, context: ssl.SSLContext, amphora_id: str, vantage: str | None) -> None:
-        self._context, self._amphora_id, self._vantage = context, amphora_id, vantage
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        amphora_id: str,
+        vantage: str | None,
+        seen: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        self._context, self._amphora_id, self._vantage, self._seen = context, amphora_id, vantage, seen
         super().__init__(pool_connections=1, pool_maxsize=4)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **extra: Any) -> None:
@@ -97,9 +108,8 @@ class _Adapter(HTTPAdapter):
             server_hostname=self._amphora_id,
             **extra,
         )
-        if self._vantage is not None:
-            pool = type("Pool", (HTTPSConnectionPool,), {"ConnectionCls": _connection_class(self._vantage)})
-            self.poolmanager.pool_classes_by_scheme = {"https": pool}
+        pool = type("Pool", (HTTPSConnectionPool,), {"ConnectionCls": _connection_class(self._vantage, self._seen)})
+        self.poolmanager.pool_classes_by_scheme = {"https": pool}
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """The context says all; requests must not load authorities of its own."""
@@ -112,7 +122,10 @@ class _Adapter(HTTPAdapter):
 
 
 class Line:
-    """A line to one appliance, kept open between requests."""
+    """A line to one appliance, kept open between requests.
+
+    ``certificate_expires``: end of the certificate that it showed last, in seconds since the epoch.
+    """
 
     def __init__(
         self, address: str, vantage: str | None, amphora_id: str, settings: ClientSettings, context: ssl.SSLContext
@@ -123,7 +136,12 @@ class Line:
         self._amphora_id = amphora_id
         self._session = requests.Session()
         self._session.trust_env = False
-        self._session.mount("https://", _Adapter(context, amphora_id, vantage))
+        self._session.mount("https://", _Adapter(context, amphora_id, vantage, self._note_certificate))
+        self.certificate_expires: float | None = None
+
+    def _note_certificate(self, certificate: Mapping[str, Any]) -> None:
+        end = certificate.get("notAfter")
+        self.certificate_expires = None if end is None else float(ssl.cert_time_to_seconds(end))
 
     def ask(self, request: Request) -> Answer:
         """Send the request; it is idempotent, so a kept connection that has died meanwhile costs one repeat.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from lbdrivers.drivers.context import Conflict, Record, Records
 from lbdrivers.errors import TemporaryError
-from lbdrivers_amphora.records import KIND_AMPHORA, KIND_BALANCER, Amphora, Balancer
+from lbdrivers_amphora.records import KIND_AMPHORA, KIND_BALANCER, KIND_GONE, Amphora, Balancer, Gone
 
 
 class Ledger:
@@ -30,6 +30,14 @@ class Ledger:
         records = self._records.list(KIND_AMPHORA, load_balancer_id)
         return tuple(Amphora.model_validate(record.data) for record in records)
 
+    def all_amphorae(self) -> tuple[Amphora, ...]:
+        """Those of every load balancer."""
+        return tuple(Amphora.model_validate(record.data) for record in self._records.list(KIND_AMPHORA))
+
+    def gone(self) -> tuple[Gone, ...]:
+        """Amphorae and load balancers that were removed, for as long as they are remembered."""
+        return tuple(Gone.model_validate(record.data) for record in self._records.list(KIND_GONE))
+
     def save_balancer(self, balancer: Balancer) -> None:
         """Commit; the engine's lease makes us the only writer."""
         self._save(KIND_BALANCER, balancer.id, balancer.id, balancer.model_dump(mode="json"))
@@ -38,13 +46,25 @@ class Ledger:
         """Commit."""
         self._save(KIND_AMPHORA, amphora.id, amphora.load_balancer_id, amphora.model_dump(mode="json"))
 
-    def forget_amphora(self, amphora_id: str) -> None:
+    def forget_amphora(self, amphora_id: str, now: float) -> None:
         """After everything of it is gone."""
+        self._remember_gone(amphora_id, now)
         self._records.remove(KIND_AMPHORA, amphora_id)
 
-    def forget_balancer(self, load_balancer_id: str) -> None:
+    def forget_balancer(self, load_balancer_id: str, now: float) -> None:
         """After everything of it is gone."""
+        self._remember_gone(load_balancer_id, now)
         self._records.remove(KIND_BALANCER, load_balancer_id)
+
+    def forget_gone(self, before: float) -> None:
+        """Remember no longer what was removed before that moment."""
+        for gone in self.gone():
+            if gone.since < before:
+                self._records.remove(KIND_GONE, gone.id)
+
+    def _remember_gone(self, identity: str, now: float) -> None:
+        # Without an owner: it outlives the load balancer's other records.
+        self._save(KIND_GONE, identity, "", Gone(id=identity, since=now).model_dump(mode="json"))
 
     def _save(self, kind: str, record_id: str, owner: str, data: dict[str, object]) -> None:
         stored = self._records.get(kind, record_id)

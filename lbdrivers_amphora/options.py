@@ -20,5 +20,13 @@ OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
         for declared in (settings.OPTIONS, client_settings.OPTIONS, certificates.OPTIONS, secrets.OPTIONS, site.OPTIONS)
         for option in declared.get(section, ())
     ]
-    for section in ("controller_worker", "certificates", "haproxy_amphora", "keepalived_vrrp", "local", "task_flow")
+    for section in (
+        "controller_worker",
+        "certificates",
+        "haproxy_amphora",
+        "house_keeping",
+        "keepalived_vrrp",
+        "local",
+        "task_flow",
+    )
 }

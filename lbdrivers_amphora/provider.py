@@ -11,14 +11,16 @@ import string
 import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from lbdrivers.drivers.amphora import ApplianceReport, Bundle, Facts, TlsFiles, Topology
 from lbdrivers.drivers.context import CONTRACT, DriverContext
-from lbdrivers.drivers.provider import Appliance, Mildness, Observation, PlannedAction
+from lbdrivers.drivers.provider import Appliance, Deviation, Mildness, Observation, Orphan, PlannedAction
 from lbdrivers.errors import DriverError, PermanentError, TemporaryError
 from lbdrivers.features import Feature, check
 from lbdrivers.model.infra import MachineStatus
 from lbdrivers.model.resources import LoadBalancer
+from lbdrivers_amphora import inspection
 from lbdrivers_amphora.decide import health
 from lbdrivers_amphora.decide.addressing import same_networks
 from lbdrivers_amphora.decide.plan import amphora_actions, tree_actions
@@ -96,17 +98,17 @@ class AmphoraProvider:
         balancer = self._with_password(balancer)
         plan = self._plan(balancer)
         if balancer.tree is None:
-            name, recipe = "create", recipes.CREATE
+            recipe = recipes.CREATE
         elif (
             applied is not None
             and not balancer.unsettled
             and not (plan.build or plan.remove)
             and same_networks(LoadBalancer.model_validate_json(balancer.tree), desired)
         ):
-            name, recipe = "configure", recipes.CONFIGURE
+            recipe = recipes.CONFIGURE
         else:
-            name, recipe = "update", recipes.UPDATE
-        run(name, recipe, self._work(balancer, desired, plan, tls))
+            recipe = recipes.UPDATE
+        run(recipe, self._work(balancer, desired, plan, tls))
 
     def remove(self, load_balancer_id: str) -> None:
         """See the contract. Needs no secret and no tree."""
@@ -114,7 +116,7 @@ class AmphoraProvider:
         if balancer is None:
             return
         going = self._ledger.amphorae(load_balancer_id)
-        run("delete", recipes.DELETE, self._work(balancer, None, AmphoraPlan((), (), going)))
+        run(recipes.DELETE, self._work(balancer, None, AmphoraPlan((), (), going)))
 
     def failover(self, load_balancer_id: str) -> None:
         """See the contract. What is dead or missing is replaced at once; a healthy pair one after the
@@ -138,7 +140,7 @@ class AmphoraProvider:
         for replaced in rounds:
             current = self._with_password(self._ledger.balancer(load_balancer_id) or balancer)
             plan = self._plan(current, replaced)
-            run("failover", recipes.FAILOVER, self._work(current, tree, plan, tls))
+            run(recipes.FAILOVER, self._work(current, tree, plan, tls))
 
     def known(self) -> frozenset[str]:
         """See the contract."""
@@ -196,7 +198,42 @@ class AmphoraProvider:
 
         return (*actions, *tree_actions(applied, desired, bundle, self._facts(amphora)))
 
+    def deviations(self, load_balancer_id: str) -> tuple[Deviation, ...]:
+        """See ``Inspector``."""
+        return inspection.deviations(self._as_it_is(load_balancer_id), self._reports, self._secret_files)
+
+    def orphans(self) -> tuple[Orphan, ...]:
+        """See ``Inspector``."""
+        return inspection.find_orphans(self._drivers, self._ledger)
+
+    def remove_orphans(self) -> tuple[Orphan, ...]:
+        """See ``Inspector``."""
+        return inspection.remove_orphans(self._drivers, self._ledger)
+
+    def maintain(self, load_balancer_id: str) -> None:
+        """See ``Maintainer``. An amphora that is not running is left to a failover."""
+        self._ledger.forget_gone(self._context.now() - self._settings.memory_of_gone)
+        balancer = self._ledger.balancer(load_balancer_id)
+        if balancer is None or balancer.tree is None:
+            return
+        work = self._as_it_is(load_balancer_id)
+        machines = {one.id: self._drivers.compute.find(one.machine) for one in work.kept}
+        running = [one for one in work.kept if (found := machines[one.id]) and found.status is MachineStatus.RUNNING]
+        run(recipes.MAINTAIN, replace(work, kept=tuple(running)))
+
     # -- how it is done ----------------------------------------------------------------------
+
+    def _as_it_is(self, load_balancer_id: str) -> Work:
+        """The load balancer with the tree that was applied last, and all its amphorae that serve.
+
+        :raises PermanentError: when there is no such load balancer.
+        """
+        balancer = self._ledger.balancer(load_balancer_id)
+        if balancer is None or balancer.tree is None:
+            raise PermanentError(f"there is no load balancer {load_balancer_id}, or it was never complete")
+        serving = inspection.serving(self._ledger.amphorae(load_balancer_id))
+        tree = LoadBalancer.model_validate_json(balancer.tree)
+        return self._work(balancer, tree, AmphoraPlan(serving, (), ()))
 
     @property
     def _drivers(self) -> Drivers:

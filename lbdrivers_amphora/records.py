@@ -16,6 +16,7 @@ from lbdrivers.drivers.provider import Statistics
 
 KIND_BALANCER = "amphora-balancer"
 KIND_AMPHORA = "amphora"
+KIND_GONE = "amphora-gone"
 
 
 class AmphoraStatus(enum.StrEnum):
@@ -33,6 +34,8 @@ class _Record(BaseModel):
 class Amphora(_Record):
     """One appliance of a load balancer. ``created_at`` and ``certificate_expires`` are epoch seconds.
 
+    :param certificate_expires: end of the agent's certificate; None when it is not known.
+    :param agent_revision: SHA-256 of the configuration that the agent was given; empty when not known.
     :param statistics: last totals seen, by listener id; they survive the appliance.
     """
 
@@ -44,6 +47,8 @@ class Amphora(_Record):
     created_at: float = 0.0
     vrrp_address: str | None = None
     management_address: str | None = None
+    certificate_expires: float | None = None
+    agent_revision: str = ""
     statistics: Mapping[str, Statistics] = {}
 
     @property
@@ -64,6 +69,14 @@ class Amphora(_Record):
     def member_port(self, network_id: str) -> str:
         """Name of its port on a network of members."""
         return f"octavia-lb-member-{self.id}-{network_id}"
+
+
+class Gone(_Record):
+    """An amphora or load balancer that was removed at ``since`` (epoch seconds): what turns up under its
+    name later, as from a cloud that does late what it was asked for, is ours and should not be there."""
+
+    id: str
+    since: float
 
 
 class Balancer(_Record):

@@ -41,9 +41,14 @@ _KEEPALIVED = (
     cfg.FloatOpt("vrrp_garp_refresh_interval", default=5.0, min=0),
     cfg.IntOpt("vrrp_garp_refresh_count", default=2, min=1),
 )
+_HOUSE_KEEPING = (
+    cfg.IntOpt("cert_expiry_buffer", default=14 * 24 * 3600, min=0),
+    cfg.IntOpt("amphora_expiry_age", default=7 * 24 * 3600, min=0),
+)
 OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
     "controller_worker": _CONTROLLER_WORKER,
     "certificates": _CERTIFICATES,
+    "house_keeping": _HOUSE_KEEPING,
     "keepalived_vrrp": _KEEPALIVED,
     "task_flow": _TASK_FLOW,
 }
@@ -92,6 +97,14 @@ class AmphoraSettings:
     certificate_validity: float
     """Seconds that an agent's certificate is valid. Default 30 days, as in Octavia."""
 
+    certificate_renewal: float
+    """Seconds before its end at which an agent's certificate is renewed. Default 14 days, as in Octavia; never more
+    than half of ``certificate_validity``, or a new one would be due at once."""
+
+    memory_of_gone: float
+    """Seconds for which a removed amphora is remembered, so that what turns up under its name later is known
+    for ours. Default 7 days, as in Octavia."""
+
     timers: VrrpTimers
     """VRRP version 3 with an advertisement every 0.1 s by default (Octavia: version 2, 1 s), so that
     a backup takes over in about 0.4 s instead of 3."""
@@ -120,6 +133,10 @@ def read(configuration: cfg.ConfigOpts) -> AmphoraSettings:
             active_timeout=_active_timeout(worker),
             workers=configuration.task_flow.max_workers,
             certificate_validity=float(configuration.certificates.cert_validity_time),
+            certificate_renewal=min(
+                float(configuration.house_keeping.cert_expiry_buffer), configuration.certificates.cert_validity_time / 2
+            ),
+            memory_of_gone=float(configuration.house_keeping.amphora_expiry_age),
             timers=VrrpTimers(
                 version=vrrp.vrrp_version,
                 advertisement_interval=vrrp.vrrp_advert_int,

@@ -22,13 +22,21 @@ COMMANDS: dict[str, tuple[str, tuple[str, str] | None]] = {
     "plan": ("say what apply would do, and how much it would disturb", ("file", "as for apply")),
     "list": ("list the load balancers", None),
     "show": ("draw one with its statuses and appliances", ("subject", _SUBJECT)),
+    "observe": ("compare what runs with what was applied; status 1 when they differ", ("subject", _SUBJECT)),
     "stats": ("the five statistics of one, by listener", ("subject", _SUBJECT)),
     "failover": ("bring one back to full redundancy on new appliances", ("subject", _SUBJECT)),
     "delete": ("remove one with everything that it has", ("subject", _SUBJECT)),
+    "maintain": ("renew certificates that near their end, and whatever else ages, of all load balancers", None),
+    "orphans": ("list machines and ports of our names that belong to no load balancer", None),
     "worker": ("work on whatever is due, from the store or a jobboard, until SIGTERM", None),
     "drivers": ("list the installed drivers, broken ones with their cause", None),
     "networks": ("list the networks that a document can refer to", None),
     "conformance": ("hold a provider to the laws of its contract", ("name", "provider; see: lbdrivers drivers")),
+}
+#: command -> its switches with their help.
+_SWITCHES: dict[str, dict[str, str]] = {
+    "apply": {"--repair": "look at what runs, too, and mend what has drifted"},
+    "orphans": {"--remove": "remove those that a record proves to be our own"},
 }
 
 
@@ -61,9 +69,14 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=_EPILOG)
         if positional is not None:
             command.add_argument(positional[0], metavar=positional[0].upper(), help=positional[1])
+        for option, text in _SWITCHES.get(name, {}).items():
+            command.add_argument(option, action="store_true", help=text)
         if name in ("apply", "failover", "delete"):
             text = "seconds to wait for the result (default: %(default)s)"
             command.add_argument("--timeout", type=_seconds, default=300.0, metavar="SECONDS", help=text)
+        if name == "orphans":
+            text = "provider to ask (default: every one that serves a load balancer, and the default one)"
+            command.add_argument("--provider", metavar="NAME", help=text)
         if name == "networks":
             command.add_argument("--driver", default="local", help="network driver to ask (default: %(default)s)")
         if name == "conformance":

@@ -12,7 +12,7 @@ from typing import Any
 
 from lbdrivers.cli.actions import Action
 from lbdrivers.drivers.context import Progress
-from lbdrivers.drivers.provider import Observation, Statistics
+from lbdrivers.drivers.provider import Deviation, Observation, Orphan, Statistics
 from lbdrivers.model.infra import Network
 from lbdrivers.model.resources import L7Policy, Listener, LoadBalancer, Pool
 from lbdrivers.registry import DriverInfo
@@ -103,6 +103,21 @@ def finished(entry: Entry, after: Entry | None, seconds: float) -> dict[str, Any
 def planned(tree: LoadBalancer, actions: Iterable[Action]) -> dict[str, Any]:
     """``plan``: ``actions``, each with ``subject``, ``action`` and ``mildness``."""
     return {"load_balancer_id": tree.id, "name": tree.name, "actions": [action.as_json() for action in actions]}
+
+
+def observed(entry: Entry, found: Iterable[Deviation]) -> dict[str, Any]:
+    """``observe``: ``deviations``, each with ``subject``, ``aspect``, ``wanted``, ``found`` and ``remedy``."""
+    return {"load_balancer_id": entry.id, "name": entry.name, "deviations": [asdict(one) for one in found]}
+
+
+def orphans(found: Iterable[Orphan], removed: Iterable[Orphan]) -> dict[str, Any]:
+    """``orphans``: those that are there, and those that were removed; ``proof`` is empty without a record."""
+    return {"orphans": [asdict(one) for one in found], "removed": [asdict(one) for one in removed]}
+
+
+def maintained(outcomes: Mapping[str, str]) -> dict[str, Any]:
+    """``maintain``: load balancer id -> what went wrong, or null."""
+    return {"loadbalancers": [{"id": one, "cause": cause or None} for one, cause in outcomes.items()]}
 
 
 def statistics(entry: Entry, measured: Mapping[str, Statistics]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lbdrivers import drawing, features, registry
-from lbdrivers.cli import answers
+from lbdrivers.cli import answers, upkeep
 from lbdrivers.cli.actions import Action, planned
 from lbdrivers.cli.output import Output
 from lbdrivers.cli.session import Session, now, read_document
@@ -30,6 +30,11 @@ def apply(session: Session, output: Output, arguments: Namespace) -> int:
     before = session.store.get(tree.id)
     actions = _actions(session, tree, before)
     if before is not None and before.settled and before.desired == tree and not actions:
+        if arguments.repair and (found := upkeep.deviations(session, before)):
+            with output.steps.shown():
+                after = upkeep.mend(session, before, found, arguments.timeout)
+            run = _Run(arguments.file, changed=True, began=began, actions=upkeep.actions(found))
+            return _report(session, output, after, run)
         return _report(session, output, before, _Run(arguments.file, changed=False, began=began, actions=()))
     with output.steps.shown():
         after = _carry_out(session, tree, before, arguments.timeout)
@@ -199,9 +204,12 @@ TABLE: Mapping[str, Callable[[Session, Output, Namespace], int]] = {
     "plan": plan,
     "list": list_,
     "show": show,
+    "observe": upkeep.observe,
     "stats": stats,
     "failover": failover,
     "delete": delete,
+    "maintain": upkeep.maintain,
+    "orphans": upkeep.orphans,
     "worker": worker,
     "drivers": drivers,
     "networks": networks,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from lbdrivers.drivers.provider import Mildness, Statistics
 from lbdrivers.model.infra import HostRoute, Machine
@@ -183,6 +183,8 @@ class ApplianceReport:
     :param pools: by "<pool id>:<listener id>".
     :param holds_vip: whether the primary VIP is on one of its interfaces.
     :param revisions: file name -> MD5 of what is applied (``haproxy.cfg``, ``keepalived.conf``).
+    :param certificate_expires: end of the certificate that the agent showed, in seconds since the epoch;
+        None when the driver does not see it.
     """
 
     amphora_id: str
@@ -193,6 +195,7 @@ class ApplianceReport:
     pools: Mapping[str, PoolState]
     revisions: Mapping[str, str]
     haproxy_pids: tuple[int, ...] = ()
+    certificate_expires: float | None = None
 
 
 class AmphoraDriver(Protocol):
@@ -224,4 +227,20 @@ class AmphoraDriver(Protocol):
 
     def rotate_certificate(self, machine: Machine, amphora_id: str, pem: Secret) -> None:
         """Give the agent a new server certificate without touching traffic."""
+        ...
+
+    def reconfigure(self, machine: Machine, amphora_id: str, config: Secret) -> None:
+        """Give the agent a new configuration of its own without touching traffic.
+
+        :raises PermanentError: when the agent refuses it.
+        """
+        ...
+
+
+@runtime_checkable
+class Foreteller(Protocol):
+    """Optional, beside AmphoraDriver: says what a report will show once a bundle is applied."""
+
+    def revisions(self, bundle: Bundle, facts: Facts) -> Mapping[str, str]:
+        """The revisions of an appliance that is as the bundle wants it. Asks nobody."""
         ...

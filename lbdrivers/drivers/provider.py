@@ -147,6 +147,76 @@ class Planner(Protocol):
         ...
 
 
+class Remedy(enum.StrEnum):
+    """What puts a deviation right."""
+
+    APPLY = "apply"
+    FAILOVER = "failover"
+    MAINTAIN = "maintain"
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """One way in which what is there differs from what should be.
+
+    :param subject: whom it concerns, as people call it: "amphora 1a2b3c4d MASTER".
+    :param aspect: what differs: "machine", "haproxy.cfg", "port octavia-lb-vrrp-...".
+    :param wanted: in a few words; likewise ``found``.
+    """
+
+    subject: str
+    aspect: str
+    wanted: str
+    found: str
+    remedy: Remedy
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """Something outside that has a name of the provider's form and belongs to no load balancer that it knows.
+
+    :param kind: "machine" or "port".
+    :param proof: the record that proves it the provider's own; empty when there is none, and then
+        nobody but a person may remove it: another controller's things may have such names, too.
+    """
+
+    kind: str
+    name: str
+    proof: str = ""
+
+
+@runtime_checkable
+class Inspector(Protocol):
+    """Optional, beside Provider: compares what is there with what should be. Law: looks, changes nothing, but for
+    ``remove_orphans``."""
+
+    def deviations(self, load_balancer_id: str) -> tuple[Deviation, ...]:
+        """In what the load balancer differs from the last tree that was applied; empty when in nothing.
+
+        :raises PermanentError: when no such load balancer is known.
+        """
+        ...
+
+    def orphans(self) -> tuple[Orphan, ...]:
+        """Everything of the provider's names that belongs to nothing, by kind and name."""
+        ...
+
+    def remove_orphans(self) -> tuple[Orphan, ...]:
+        """Remove those that are proved to be the provider's own, found anew at this moment; what was removed."""
+        ...
+
+
+@runtime_checkable
+class Maintainer(Protocol):
+    """Optional, beside Provider: renews what ages."""
+
+    def maintain(self, load_balancer_id: str) -> None:
+        """Renew what nears its end or is outdated (certificates, the configuration of agents) without
+        touching traffic. Law: nothing is due is success; unknown is success.
+        """
+        ...
+
+
 @runtime_checkable
 class VipReserver(Protocol):
     """Optional, beside Provider: reserves the VIP before the load balancer is made, so that its owner

@@ -102,6 +102,18 @@ class MemoryAmphoraDriver:
             appliance = self._appliance(machine, amphora_id)
             self._store(replace(appliance, certificates=appliance.certificates + 1))
 
+    def reconfigure(self, machine: Machine, amphora_id: str, config: Secret) -> None:
+        """See ``AmphoraDriver.reconfigure``."""
+        with self._faults.around("reconfigure", machine, amphora_id, config):
+            appliance = self._appliance(machine, amphora_id)
+            self._store(replace(appliance, agent_configuration=config.reveal().decode()))
+
+    def revisions(self, bundle: Bundle, facts: Facts) -> Mapping[str, str]:
+        """See ``Foreteller.revisions``."""
+        del facts
+        digest = _digest(bundle)
+        return {"haproxy.cfg": digest, "keepalived.conf": digest}
+
     def _appliance(self, machine: Machine, amphora_id: str) -> StoredAppliance:
         """Who answers there. :raises TemporaryError: when nobody does, or somebody else."""
         found = self.cloud.machines.get(machine.name)

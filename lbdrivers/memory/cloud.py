@@ -56,6 +56,7 @@ class StoredAppliance:
     :param digest: of the whole bundle, to see whether the same comes again.
     :param priority: VRRP's; the highest living one of a load balancer holds the VIP.
     :param certificates: how often the agent got a new certificate.
+    :param agent_configuration: the last that the agent was given while it ran.
     """
 
     machine: str
@@ -67,6 +68,7 @@ class StoredAppliance:
     priority: int = 0
     reloads: int = 0
     certificates: int = 0
+    agent_configuration: str = ""
 
 
 @dataclass(frozen=True)

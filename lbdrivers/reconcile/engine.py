@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lbdrivers import features
-from lbdrivers.drivers.provider import Provider
+from lbdrivers.drivers.provider import Maintainer, Provider
 from lbdrivers.errors import PermanentError, TemporaryError, UnsupportedError
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.reconcile.heartbeat import Heartbeat, beat_in_thread
@@ -151,7 +151,7 @@ class Engine:
                 busy = self._take_lease(load_balancer_id)
                 if busy is not None:
                     return busy
-                outcome = self._run_with_lease(load_balancer_id)
+                outcome = self._with_lease(load_balancer_id, self._work)
                 # Between the last look and the end of the lease somebody may have asked for more,
                 # and have been told that it is being worked on.
                 if not isinstance(outcome, Done) or self._is_settled(load_balancer_id):
@@ -175,6 +175,35 @@ class Engine:
     def run_due(self) -> dict[str, Outcome]:
         """Run every load balancer whose time has come, once each; the outcomes by id."""
         return {identity: self.run(identity) for identity in self._store.due(self._now())}
+
+    def maintain(self, load_balancer_id: str) -> Outcome:
+        """Let its provider renew what ages (certificates and the like), if nothing else is to do there.
+
+        A failure is the caller's to tell and to try again: nothing that was asked for is undone by it.
+        """
+        try:
+            entry = self._store.get(load_balancer_id)
+            if entry is None or not isinstance(self._provider(entry.provider), Maintainer):
+                return Done()
+            if not entry.settled:
+                return Retry(_LOOK_AGAIN, Cause("other work comes first", "other work comes first"))
+            return self._take_lease(load_balancer_id) or self._with_lease(load_balancer_id, self._renew)
+        except TemporaryError as error:  # of the store
+            return decide(error, 1, self._backoff, self._jitter())
+
+    def _renew(self, load_balancer_id: str) -> Outcome:
+        entry = self._store.get(load_balancer_id)
+        if entry is None or not entry.settled:
+            return Done()
+        provider = self._provider(entry.provider)
+        assert isinstance(provider, Maintainer)
+        maintain = provider.maintain
+
+        def renewed(entry: Entry) -> bool:
+            maintain(entry.id)
+            return True
+
+        return self._attempt(renewed, entry)
 
     def _is_settled(self, load_balancer_id: str) -> bool:
         entry = self._store.get(load_balancer_id)
@@ -200,7 +229,7 @@ class Engine:
     def _busy(self, after: float, holder: str) -> Retry:
         return Retry(after, Cause("another run is working on it", f"another run is working on it: {holder}"))
 
-    def _run_with_lease(self, load_balancer_id: str) -> Outcome:
+    def _with_lease(self, load_balancer_id: str, work: Callable[[str], Outcome]) -> Outcome:
         seconds = self._settings.lease_seconds
 
         def renew() -> bool:
@@ -209,7 +238,7 @@ class Engine:
         try:
             # A third: two beats may be lost before the lease is.
             with self._heartbeat(renew, seconds / 3):
-                return self._work(load_balancer_id)
+                return work(load_balancer_id)
         finally:
             self._release(load_balancer_id)
 
@@ -269,7 +298,9 @@ class Engine:
         return Done() if held else self._busy(0.0, "whoever took the lease over")
 
     def _apply(self, entry: Entry) -> bool:
-        self._provider(entry.provider).apply(entry.desired, entry.applied)
+        # The same tree once more: somebody saw drift, so everything is to be looked at.
+        hint = entry.applied if entry.applied != entry.desired else None
+        self._provider(entry.provider).apply(entry.desired, hint)
         return self._store.finish_apply(entry.id, self._holder, entry.generation, entry.desired)
 
     def _remove(self, entry: Entry) -> bool:

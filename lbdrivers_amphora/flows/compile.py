@@ -54,13 +54,13 @@ def _carry_out_step(step: Step, work: Work, subject: str) -> None:
         report(Progress(step.name, label, state, time.perf_counter() - started))
 
 
-def run(name: str, recipe: Recipe, work: Work) -> None:
+def run(recipe: Recipe, work: Work) -> None:
     """Carry the recipe out.
 
     :raises TemporaryError, PermanentError: the gravest failure of a step; the others are its notes.
     """
-    flow, done = linear_flow.Flow(name), _Done()
-    for number, stage in enumerate(recipe):
+    flow, done = linear_flow.Flow(recipe.name), _Done()
+    for number, stage in enumerate(recipe.stages):
         subjects = tuple(work.subjects(stage.subject))
         if subjects:
             flow.add(_stage(f"{number} {stage.subject}", stage, subjects, work, done))

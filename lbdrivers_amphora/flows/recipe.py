@@ -1,7 +1,8 @@
 """What a recipe is: a table of stages, each a tuple of named do/undo steps.
 
-Law: recipes are data. A stage runs its steps in order for each of its subjects; subjects of one
-stage run side by side; stages run one after another. ``compile.py`` alone turns them into flows.
+Law: recipes are data, and docs/flows.md is drawn from them. A stage runs its steps in order for each of
+its subjects; subjects of one stage run side by side; stages run one after another. ``compile.py`` alone
+turns them into flows.
 """
 
 from __future__ import annotations
@@ -51,4 +52,14 @@ class Stage:
     steps: tuple[Step, ...]
 
 
-Recipe = tuple[Stage, ...]
+@dataclass(frozen=True)
+class Recipe:
+    """Stages, one after another.
+
+    :param name: as steps are told under and docs/flows.md has it.
+    :param purpose: from what to what, in one sentence.
+    """
+
+    name: str
+    purpose: str
+    stages: tuple[Stage, ...]

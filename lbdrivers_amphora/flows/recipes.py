@@ -22,6 +22,7 @@ BUILD = Stage(
     (
         Step("boot machine", steps.boot_machine, undo=steps.remove_machine),
         Step("wait for agent", steps.wait_for_agent),
+        Step("configure agent", steps.reconfigure_agent),
         Step("plug interfaces", steps.plug),
         Step("configure", steps.configure),
     ),
@@ -39,19 +40,47 @@ RETIRE = Stage(
     ),
 )
 
-#: nothing -> a running load balancer.
-CREATE: Recipe = (RESERVE, BUILD, COMMIT, RETIRE)
-#: a change of a running one; an amphora that is missing is built on the way.
-UPDATE: Recipe = (RESERVE, BUILD, REFRESH, COMMIT, RETIRE)
-#: a change that leaves machines and networks as they are.
-CONFIGURE: Recipe = (Stage(Subject.KEPT, (Step("configure", steps.configure),)), COMMIT)
-#: a failover is an update whose plan replaces amphorae: replacements serve and the survivors know
-#: of them before anything goes.
-FAILOVER: Recipe = UPDATE
-DELETE: Recipe = (
-    RETIRE,
-    Stage(
-        Subject.LOAD_BALANCER,
-        (Step("release VIP", steps.release_vip), Step("forget load balancer", steps.forget_balancer)),
+CREATE = Recipe("create", "Nothing becomes a running load balancer.", (RESERVE, BUILD, COMMIT, RETIRE))
+UPDATE = Recipe(
+    "update",
+    "A running load balancer becomes the wanted one, networks and machines included; an amphora that is missing is "
+    "built on the way.",
+    (RESERVE, BUILD, REFRESH, COMMIT, RETIRE),
+)
+CONFIGURE = Recipe(
+    "configure",
+    "A running load balancer becomes the wanted one; machines and networks stay as they are.",
+    (Stage(Subject.KEPT, (Step("configure", steps.configure),)), COMMIT),
+)
+FAILOVER = Recipe(
+    "failover",
+    "Amphorae are replaced: replacements serve, and the survivors know of them, before anything goes.",
+    UPDATE.stages,
+)
+MAINTAIN = Recipe(
+    "maintain",
+    "Certificates that near their end are renewed, agents get their present configuration; traffic is not touched.",
+    (
+        Stage(
+            Subject.KEPT,
+            (
+                Step("renew certificate", steps.renew_certificate),
+                Step("configure agent", steps.reconfigure_agent),
+            ),
+        ),
     ),
 )
+DELETE = Recipe(
+    "delete",
+    "A load balancer, whole or half-built, becomes nothing.",
+    (
+        RETIRE,
+        Stage(
+            Subject.LOAD_BALANCER,
+            (Step("release VIP", steps.release_vip), Step("forget load balancer", steps.forget_balancer)),
+        ),
+    ),
+)
+
+#: All of them, in the order in which a load balancer meets them.
+RECIPES = (CREATE, UPDATE, CONFIGURE, FAILOVER, MAINTAIN, DELETE)

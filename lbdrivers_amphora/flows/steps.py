@@ -6,6 +6,8 @@ is committed before anything external is made from it.
 
 from __future__ import annotations
 
+import hashlib
+import ipaddress
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -49,16 +51,31 @@ def reserve_vip(work: Work, _: str) -> None:
     if network_id is not None and subnet.network_id != network_id:
         raise PermanentError("vip_subnet_id is not on vip_network_id")
     _refuse_moving(work, subnet_id)
-    fixed = (
-        FixedAddress(subnet_id, tree.vip_address),
-        *(FixedAddress(vip.subnet_id, vip.ip_address) for vip in tree.additional_vips),
-    )
+    fixed = _vip_addresses(work, subnet_id)
     request = PortRequest(work.balancer.vip_port, subnet.network_id, fixed, bound=False)
     port = work.drivers.network.ensure_port(request)
     work.set_vip(port)
     addresses = tuple(vip.address for vip in work.vip[1])
     if addresses != work.balancer.vip_addresses:
         work.change_balancer(lambda _: {"vip_addresses": addresses})
+
+
+def _vip_addresses(work: Work, subnet_id: str) -> tuple[FixedAddress, ...]:
+    """What the VIPs' port asks for: the tree's addresses; where it names none, those that the load balancer
+    was given before, so that it has them again when somebody else has removed its port."""
+    tree = work.desired
+    given = list(work.balancer.vip_addresses)
+    wanted = [(subnet_id, tree.vip_address), *((vip.subnet_id, vip.ip_address) for vip in tree.additional_vips)]
+    named = {address for _, address in wanted}
+    fixed = []
+    for subnet, address in wanted:
+        cidr = ipaddress.ip_network(work.subnet(subnet).cidr)
+        before = (one for one in given if one not in named and ipaddress.ip_address(one) in cidr)
+        chosen = address or next(before, None)
+        if chosen in given:
+            given.remove(chosen)
+        fixed.append(FixedAddress(subnet, chosen))
+    return tuple(fixed)
 
 
 def _refuse_moving(work: Work, subnet_id: str) -> None:
@@ -103,19 +120,52 @@ def boot_machine(work: Work, amphora_id: str) -> None:
         return
     authority = work.drivers.authority
     credential = authority.issue_server(amphora.id, work.settings.certificate_validity)
-    config = agent_config.AgentConfig(amphora.id, loadbalancer_topology=work.balancer.topology.value)
+    config = agent_configuration(work, amphora_id)
     work.drivers.compute.ensure(
         MachineRequest(
             name=amphora.machine,
             ports=(amphora.management_port,),
             files={
-                CONFIG_FILE: Secret(agent_config.render(config).encode()),
+                CONFIG_FILE: config,
                 SERVER_CERTIFICATE: credential.pem,
                 CLIENT_CA: Secret(authority.trust().client_ca),
             },
             group=f"octavia-lb-{work.balancer.id}",
         )
     )
+    told = {"certificate_expires": credential.expires, "agent_revision": _revision(config)}
+    work.update(amphora.model_copy(update=told))
+
+
+def agent_configuration(work: Work, amphora_id: str) -> Secret:
+    """The text of the agent's own configuration."""
+    config = agent_config.AgentConfig(amphora_id, loadbalancer_topology=work.balancer.topology.value)
+    return Secret(agent_config.render(config).encode())
+
+
+def _revision(config: Secret) -> str:
+    return hashlib.sha256(config.reveal()).hexdigest()
+
+
+def reconfigure_agent(work: Work, amphora_id: str) -> None:
+    """Give the agent its configuration, if it was given another one."""
+    amphora, config = work.amphora(amphora_id), agent_configuration(work, amphora_id)
+    if amphora.agent_revision == _revision(config):
+        return
+    work.drivers.amphora.reconfigure(work.machine(amphora), amphora.id, config)
+    work.update(amphora.model_copy(update={"agent_revision": _revision(config)}))
+
+
+def renew_certificate(work: Work, amphora_id: str) -> None:
+    """Give the agent a new certificate, if the one that it shows nears its end."""
+    amphora = work.amphora(amphora_id)
+    machine = work.machine(amphora)
+    expires = work.drivers.amphora.report(machine, amphora.id).certificate_expires or amphora.certificate_expires
+    if expires is not None and expires - work.context.now() > work.settings.certificate_renewal:
+        return
+    credential = work.drivers.authority.issue_server(amphora.id, work.settings.certificate_validity)
+    work.drivers.amphora.rotate_certificate(machine, amphora.id, credential.pem)
+    work.update(amphora.model_copy(update={"certificate_expires": credential.expires}))
 
 
 def remove_machine(work: Work, amphora_id: str) -> None:
@@ -219,12 +269,12 @@ def forget_amphora(work: Work, amphora_id: str) -> None:
     }
     if totals:
         work.change_balancer(lambda balancer: {"retired": {**balancer.retired, amphora_id: totals}})
-    work.ledger.forget_amphora(amphora_id)
+    work.ledger.forget_amphora(amphora_id, work.context.now())
 
 
 def forget_balancer(work: Work, _: str) -> None:
     """The last record goes last."""
-    work.ledger.forget_balancer(work.balancer.id)
+    work.ledger.forget_balancer(work.balancer.id, work.context.now())
 
 
 def _nic_on(work: Work, network_id: str) -> Nic:

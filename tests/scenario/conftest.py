@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,12 @@ import yaml
 from examples.demo import leftovers
 from examples.demo.client import Client
 from examples.demo.world import World
+from lbdrivers import registry, settings
+from lbdrivers.drivers.context import DriverContext
+from lbdrivers.store.store import Store
+from lbdrivers_amphora.compute.local import LocalCompute
+from lbdrivers_amphora.ledger import Ledger
+from lbdrivers_amphora.network.local import LocalNetwork
 from lbdrivers_amphora.site.ports import PortBook
 
 PROGRAM = str(Path(sys.executable).parent / "lbdrivers")
@@ -90,6 +97,26 @@ class Lab:
         """Names of all ports but the guests', without the ids in them."""
         names = [port.name for port in PortBook(self.world.site).all() if not port.name.startswith("guest-")]
         return sorted("-".join(name.split("-")[:3]) for name in names)
+
+    @property
+    def network(self) -> LocalNetwork:
+        """The site's networks, as a driver sees them."""
+        return LocalNetwork(self._context)
+
+    @property
+    def compute(self) -> LocalCompute:
+        """The site's machines, as a driver sees them."""
+        return LocalCompute(self._context)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The provider's records, as the command left them."""
+        return Ledger(self._context.records)
+
+    @cached_property
+    def _context(self) -> DriverContext:
+        configuration = settings.load(state_path=self.state)
+        return registry.make_context(configuration, Store(settings.read(configuration).database).records)
 
     def eventually(self, condition: Callable[[], bool], limit: float = 30.0) -> None:
         """Wait until it holds."""

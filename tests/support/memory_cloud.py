@@ -101,6 +101,10 @@ class World:
     def _context(self, settings: cfg.ConfigOpts, records: Records, load: Callable[[str, str], Any]) -> DriverContext:
         return DriverContext(settings, records, load, self.told.append, lambda: self.time, self._sleep)
 
+    def context(self) -> DriverContext:
+        """What a memory driver needs that a test uses by itself."""
+        return self._context(configuration(), self.records, lambda _group, _name: None)
+
     def _sleep(self, seconds: float) -> None:
         self.time += seconds
 
@@ -113,7 +117,7 @@ class World:
         return Ledger(self.records)
 
     def machines(self) -> dict[str, Machine]:
-        compute = MemoryCompute(self._context(configuration(), self.records, lambda _group, _name: None))
+        compute = MemoryCompute(self.context())
         found = {name: compute.find(name) for name in compute.known()}
         return {name: machine for name, machine in found.items() if machine is not None}
 
@@ -122,7 +126,7 @@ class World:
 
     def kill(self, name: str) -> None:
         """A machine dies as by a power cut."""
-        MemoryCompute(self._context(configuration(), self.records, lambda _group, _name: None)).kill(name)
+        MemoryCompute(self.context()).kill(name)
 
     def left(self) -> list[str]:
         """Everything that belongs to a load balancer, one text each: machines, ports, addresses, records."""

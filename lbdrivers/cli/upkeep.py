@@ -1,0 +1,113 @@
+"""The commands that look after what runs: observe, maintain, orphans, and the mending of drift.
+
+Law: what is found is told first, and mended by the verbs that everything else uses.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterable
+
+from lbdrivers import drawing
+from lbdrivers.cli import answers
+from lbdrivers.cli.actions import Action
+from lbdrivers.cli.output import Output
+from lbdrivers.cli.session import Session
+from lbdrivers.drivers.provider import Deviation, Inspector, Orphan, Remedy
+from lbdrivers.errors import PermanentError, UnsupportedError
+from lbdrivers.reconcile.outcome import Done
+from lbdrivers.store.entry import Entry
+
+
+def observe(session: Session, output: Output, arguments: Namespace) -> int:
+    """Say in what one load balancer differs from what was applied."""
+    entry = session.entry(arguments.subject)
+    found = deviations(session, entry)
+    output.answer(answers.observed(entry, found))
+    if not found:
+        output.say(f"{entry.name or entry.id} is as it was applied")
+        return 0
+    output.say(drawing.deviations(found))
+    output.complain(f"{entry.name or entry.id} has drifted; mend it with: lbdrivers apply --repair FILE")
+    return 1
+
+
+def deviations(session: Session, entry: Entry) -> tuple[Deviation, ...]:
+    """:raises UnsupportedError: when its provider cannot tell."""
+    return _inspector(session, entry.provider).deviations(entry.id)
+
+
+def actions(found: Iterable[Deviation]) -> tuple[Action, ...]:
+    """What is done about them."""
+    return tuple(Action(f"{one.subject}, {one.aspect}", f"{one.found} -> {one.wanted}", None) for one in found)
+
+
+def mend(session: Session, entry: Entry, found: tuple[Deviation, ...], timeout: float) -> Entry:
+    """Put right what deviates; the entry then. A failover looks at everything else, too.
+
+    :param timeout: seconds to wait for each verb.
+    :raises PermanentError: when it was deleted meanwhile.
+    """
+    remedies = {one.remedy for one in found}
+    engine = session.engine
+    if Remedy.FAILOVER in remedies:
+        engine.failover(entry.id)
+    elif Remedy.APPLY in remedies:
+        engine.repair(entry.id)
+    after = session.settle(entry.id, timeout)
+    if after is None:
+        raise PermanentError(f"the load balancer {entry.id} was deleted meanwhile")
+    if Remedy.MAINTAIN in remedies and after.settled:
+        outcome = engine.maintain(entry.id)
+        if not isinstance(outcome, Done):
+            raise PermanentError(outcome.cause.user, outcome.cause.operator)
+    return after
+
+
+def maintain(session: Session, output: Output, _arguments: Namespace) -> int:
+    """Renew what ages; what cannot be renewed now keeps nobody else waiting."""
+    outcomes: dict[str, str] = {}
+    with output.steps.shown():
+        for entry in session.store.list():
+            outcome = session.engine.maintain(entry.id)
+            outcomes[entry.id] = "" if isinstance(outcome, Done) else outcome.cause.operator
+    output.answer(answers.maintained(outcomes))
+    failed = {one: cause for one, cause in outcomes.items() if cause}
+    output.say(f"{len(outcomes) - len(failed)} of {len(outcomes)} load balancers are maintained")
+    for identity, cause in failed.items():
+        output.complain(f"{identity}: {cause}")
+    return 1 if failed else 0
+
+
+def orphans(session: Session, output: Output, arguments: Namespace) -> int:
+    """List what belongs to nothing, and remove it where that is proved and asked for."""
+    found: list[Orphan] = []
+    removed: list[Orphan] = []
+    for inspector in _inspectors(session, arguments.provider):
+        found += inspector.orphans()
+        if arguments.remove:
+            removed += inspector.remove_orphans()
+    output.answer(answers.orphans(found, removed))
+    if not found:
+        output.say("no orphans")
+        return 0
+    output.say(drawing.orphans(found))
+    if arguments.remove:
+        output.say(f"removed {len(removed)} of {len(found)}")
+    return 0
+
+
+def _inspectors(session: Session, name: str | None) -> list[Inspector]:
+    """Of one provider, or of all in use that can tell."""
+    if name is not None:
+        return [_inspector(session, name)]
+    names = {entry.provider for entry in session.store.list()} | {session.settings.default_provider}
+    providers = [session.provider(one) for one in sorted(names)]
+    return [provider for provider in providers if isinstance(provider, Inspector)]
+
+
+def _inspector(session: Session, name: str) -> Inspector:
+    provider = session.provider(name)
+    if not isinstance(provider, Inspector):
+        raise UnsupportedError(f"the provider {name} cannot compare what runs with what should")
+    return provider
