@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar, Self
 from urllib.parse import quote
 
 #: Identifiers appear in paths on the appliance's disk; UUIDs and nothing that could leave the folder.
 _IDENTIFIER = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
+#: Where a path has an argument.
+_ARGUMENT = re.compile(r"\{(\w+)\}")
 
 
 class Refused(Exception):
@@ -45,8 +47,7 @@ class Request:
 
     def target(self) -> str:
         """The path with its arguments filled in and quoted."""
-        names = (field.name for field in fields(self))
-        return self.PATH.format(**{name: quote(str(getattr(self, name)), safe="") for name in names})
+        return _ARGUMENT.sub(lambda found: quote(str(getattr(self, found[1])), safe=""), self.PATH)
 
     def body(self) -> bytes:
         """The body to send; empty for most."""

@@ -67,6 +67,13 @@ class GetHaproxy(Request):
 ACTIONS = ("start", "stop", "reload")
 
 
+def _action(text: str) -> str:
+    action = text.lower()
+    if action not in ACTIONS:
+        raise Refused(400, {"message": "Invalid Request", "details": f"Unknown action: {text}"})
+    return action
+
+
 @dataclass(frozen=True)
 class ActOnBalancer(Request):
     """Start, stop or reload what serves a load balancer."""
@@ -78,10 +85,7 @@ class ActOnBalancer(Request):
     @classmethod
     def parse(cls, arguments: Mapping[str, str], body: bytes) -> Self:
         del body
-        action = arguments["action"].lower()
-        if action not in ACTIONS:
-            raise Refused(400, {"message": "Invalid Request", "details": f"Unknown action: {arguments['action']}"})
-        return cls(identifier(arguments["object_id"]), action)
+        return cls(identifier(arguments["object_id"]), _action(arguments["action"]))
 
 
 @dataclass(frozen=True)
@@ -140,12 +144,10 @@ class DeleteCertificate(_Certificate):
 
 
 @dataclass(frozen=True)
-class UploadKeepalived(Request):
-    METHOD, PATH = "PUT", "/1.0/vrrp/upload"
-    content: bytes
+class _Content(Request):
+    """A file to put in a place that the path alone names. It may hold keys or passwords: it is not shown."""
 
-    def target(self) -> str:
-        return self.PATH
+    content: bytes
 
     def body(self) -> bytes:
         return self.content
@@ -154,6 +156,14 @@ class UploadKeepalived(Request):
     def parse(cls, arguments: Mapping[str, str], body: bytes) -> Self:
         del arguments
         return cls(body)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(***)"
+
+
+@dataclass(frozen=True, repr=False)
+class UploadKeepalived(_Content):
+    METHOD, PATH = "PUT", "/1.0/vrrp/upload"
 
 
 @dataclass(frozen=True)
@@ -164,10 +174,7 @@ class ActOnKeepalived(Request):
     @classmethod
     def parse(cls, arguments: Mapping[str, str], body: bytes) -> Self:
         del body
-        action = arguments["action"].lower()
-        if action not in ACTIONS:
-            raise Refused(400, {"message": "Invalid Request", "details": f"Unknown action: {arguments['action']}"})
-        return cls(action)
+        return cls(_action(arguments["action"]))
 
 
 @dataclass(frozen=True)
@@ -184,28 +191,13 @@ class FindInterface(Request):
             raise Refused(400, {"message": "Invalid IP address"}) from error
 
 
-@dataclass(frozen=True)
-class PutConfig(Request):
+@dataclass(frozen=True, repr=False)
+class PutConfig(_Content):
     METHOD, PATH = "PUT", "/1.0/config"
-    content: bytes
-
-    def target(self) -> str:
-        return self.PATH
-
-    def body(self) -> bytes:
-        return self.content
-
-    @classmethod
-    def parse(cls, arguments: Mapping[str, str], body: bytes) -> Self:
-        del arguments
-        return cls(body)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(***)"
 
 
 @dataclass(frozen=True, repr=False)
-class PutServerCertificate(PutConfig):
+class PutServerCertificate(_Content):
     METHOD, PATH = "PUT", "/1.0/certificate"
 
 
