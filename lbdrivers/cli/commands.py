@@ -128,35 +128,37 @@ def stats(session: Session, output: Output, arguments: Namespace) -> int:
 
 def failover(session: Session, output: Output, arguments: Namespace) -> int:
     """Bring one load balancer back to full redundancy."""
-    entry = session.entry(arguments.subject)
-    began = time.monotonic()
-    with output.steps.shown():
-        session.engine.failover(entry.id)
-        after = session.settle(entry.id, arguments.timeout)
-    seconds = time.monotonic() - began
-    output.answer(answers.finished(entry, after, seconds))
+    entry, after, took = _settled(session, output, arguments, session.engine.failover)
     if after is None:
         raise PermanentError(f"the load balancer {entry.id} was deleted meanwhile")
     output.say(drawing.load_balancer(after, session.observe(after)[0], now()))
     if after.status is not ProvisioningStatus.ACTIVE:
         return _unfinished(output, after)
-    output.say(f"failed over in {drawing.duration(seconds)}")
+    output.say(f"failed over in {took}")
     return 0
 
 
 def delete(session: Session, output: Output, arguments: Namespace) -> int:
     """Remove one load balancer."""
+    entry, after, took = _settled(session, output, arguments, session.engine.delete)
+    if after is not None:
+        return _unfinished(output, after)
+    output.say(f"deleted {entry.name or entry.id} in {took}")
+    return 0
+
+
+def _settled(
+    session: Session, output: Output, arguments: Namespace, wish: Callable[[str], None]
+) -> tuple[Entry, Entry | None, str]:
+    """The subject before and after the wish came true, or the time was up; and how long that took."""
     entry = session.entry(arguments.subject)
     began = time.monotonic()
     with output.steps.shown():
-        session.engine.delete(entry.id)
+        wish(entry.id)
         after = session.settle(entry.id, arguments.timeout)
     seconds = time.monotonic() - began
     output.answer(answers.finished(entry, after, seconds))
-    if after is not None:
-        return _unfinished(output, after)
-    output.say(f"deleted {entry.name or entry.id} in {drawing.duration(seconds)}")
-    return 0
+    return entry, after, drawing.duration(seconds)
 
 
 def worker(session: Session, output: Output, _arguments: Namespace) -> int:
