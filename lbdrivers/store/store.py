@@ -8,20 +8,22 @@ never goes back.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from lbdrivers.errors import PermanentError
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.status import ProvisioningStatus, may_follow
 from lbdrivers.settings.scale import DEFAULT_POOL, PoolSettings
+from lbdrivers.store import objects
 from lbdrivers.store.database import Database
 from lbdrivers.store.entry import Cause, Entry, Lease, pending_status
 from lbdrivers.store.records import StoredRecords
-from lbdrivers.store.schema import load_balancers, objects, records
+from lbdrivers.store.schema import load_balancers, records
 from lbdrivers.store.trees import Trees
 
 _T = load_balancers.c
@@ -30,6 +32,8 @@ _T = load_balancers.c
 _KEPT_TREES = 64
 #: Bytes that are kept of a cause: less than TEXT of MariaDB holds, more than anybody reads.
 _LONGEST_CAUSE = 60_000
+#: What a new wish does to the waiting after a failure: it ends.
+_DUE_AT_ONCE: Mapping[str, int | None] = MappingProxyType({"attempts": 0, "next_attempt": None})
 
 
 class Store:
@@ -107,94 +111,57 @@ class Store:
                 updated_at=now,
             )
         )
-        _add_objects(connection, tree.id, _identities(tree))
+        objects.replace(connection, None, tree)
         return 1
 
     def _change(self, connection: Connection, row: Row[Any], tree: LoadBalancer) -> int:
         text = self._trees.write(tree)
-        waiting = {"attempts": 0, "next_attempt": None}
         if text == row.desired:
             if row.next_attempt is not None:
-                connection.execute(update(load_balancers).where(_T.id == tree.id).values(**waiting))
+                connection.execute(update(load_balancers).where(_T.id == tree.id).values(**_DUE_AT_ONCE))
             return int(row.generation)
-        old, new = _identities(self._trees.read(row.desired)), _identities(tree)
-        if gone := old - new:
-            connection.execute(
-                delete(objects).where(objects.c.id == bindparam("gone")), [{"gone": identity} for identity, _ in gone]
-            )
-        _add_objects(connection, tree.id, new - old)
-        status = pending_status(applied_generation=row.applied_generation, delete_wanted=False)
-        connection.execute(
-            update(load_balancers)
-            .where(_T.id == tree.id)
-            .values(
-                name=tree.name,
-                generation=row.generation + 1,
-                desired=text,
-                status=_next_status(row, status),
-                updated_at=self._now(),
-                **waiting,
-            )
-        )
-        return int(row.generation) + 1
+        objects.replace(connection, self._trees.read(row.desired), tree)
+        generation = int(row.generation) + 1
+        self._wish(connection, row, {"name": tree.name, "generation": generation, "desired": text})
+        return generation
 
     def request_apply(self, load_balancer_id: str) -> None:
         """Want the desired tree carried out once more, as what runs has drifted from it.
 
         :raises PermanentError: when it is not there, or is being deleted.
         """
-        with self._database.write() as connection:
-            row = connection.execute(_for_update(_T.id == load_balancer_id)).one_or_none()
-            if row is None:
-                raise PermanentError(f"there is no load balancer {load_balancer_id}")
-            if row.delete_wanted:
-                raise PermanentError(f"the load balancer {load_balancer_id} is being deleted")
-            status = pending_status(applied_generation=row.applied_generation, delete_wanted=False)
-            values = {"generation": row.generation + 1, "status": _next_status(row, status), "updated_at": self._now()}
-            values |= {"attempts": 0, "next_attempt": None}
-            connection.execute(update(load_balancers).where(_T.id == load_balancer_id).values(**values))
+        self._request(load_balancer_id, lambda row: {"generation": row.generation + 1})
 
     def request_delete(self, load_balancer_id: str) -> None:
         """Want the load balancer gone; wanted already, or not there, is success."""
         with self._database.write() as connection:
             row = connection.execute(_for_update(_T.id == load_balancer_id)).one_or_none()
-            if row is None:
-                return
-            connection.execute(
-                update(load_balancers)
-                .where(_T.id == load_balancer_id)
-                .values(
-                    delete_wanted=True,
-                    attempts=0,
-                    next_attempt=None,
-                    status=_next_status(row, ProvisioningStatus.PENDING_DELETE),
-                    updated_at=self._now(),
-                )
-            )
+            if row is not None:
+                self._wish(connection, row, {"delete_wanted": True})
 
     def request_failover(self, load_balancer_id: str) -> None:
         """Want the load balancer brought back to full redundancy; several requests before a run are one.
 
         :raises PermanentError: when it is not there, or is being deleted.
         """
+        self._request(load_balancer_id, lambda row: {"failovers_wanted": row.failovers_wanted + 1})
+
+    def _request(self, load_balancer_id: str, wish: Callable[[Row[Any]], dict[str, Any]]) -> None:
         with self._database.write() as connection:
             row = connection.execute(_for_update(_T.id == load_balancer_id)).one_or_none()
             if row is None:
                 raise PermanentError(f"there is no load balancer {load_balancer_id}")
             if row.delete_wanted:
                 raise PermanentError(f"the load balancer {load_balancer_id} is being deleted")
-            status = pending_status(applied_generation=row.applied_generation, delete_wanted=False)
-            connection.execute(
-                update(load_balancers)
-                .where(_T.id == load_balancer_id)
-                .values(
-                    failovers_wanted=_T.failovers_wanted + 1,
-                    attempts=0,
-                    next_attempt=None,
-                    status=_next_status(row, status),
-                    updated_at=self._now(),
-                )
-            )
+            self._wish(connection, row, wish(row))
+
+    def _wish(self, connection: Connection, row: Row[Any], values: Mapping[str, Any]) -> None:
+        """Write what is wanted besides; it is due at once."""
+        wanted = {**values, **_DUE_AT_ONCE, "updated_at": self._now()}
+        deleting = wanted.get("delete_wanted", False)
+        status = pending_status(applied_generation=row.applied_generation, delete_wanted=deleting)
+        wanted["status"] = _next_status(row, status)
+        connection.execute(update(load_balancers).where(_T.id == row.id).values(**wanted))
 
     # -- what there is ----------------------------------------------------------------------------
 
@@ -223,8 +190,7 @@ class Store:
     def owner_of(self, object_id: str) -> str | None:
         """Id of the load balancer whose desired tree has an object of that id, or None."""
         with self._database.read() as connection:
-            found = connection.execute(select(objects.c.load_balancer_id).where(objects.c.id == object_id)).scalar()
-        return None if found is None else str(found)
+            return objects.owner_of(connection, object_id)
 
     def due(self, now: float) -> tuple[str, ...]:
         """Ids of those with work left, whose time has come and on which nobody is, longest waiting first."""
@@ -291,7 +257,7 @@ class Store:
             if connection.execute(_for_update(held, columns=(_T.id,))).one_or_none() is None:
                 return False
             connection.execute(delete(records).where(records.c.owner == load_balancer_id))
-            connection.execute(delete(objects).where(objects.c.load_balancer_id == load_balancer_id))
+            objects.forget(connection, load_balancer_id)
             connection.execute(delete(load_balancers).where(held))
         return True
 
@@ -336,8 +302,8 @@ class Store:
             status = ProvisioningStatus.ACTIVE
             if not settled:
                 status = pending_status(applied_generation=applied, delete_wanted=row.delete_wanted)
-            changed |= {"cause": None, "cause_operator": None, "cause_object_id": None, "attempts": 0}
-            changed |= {"next_attempt": None, "status": _next_status(row, status), "updated_at": self._now()}
+            changed |= {"cause": None, "cause_operator": None, "cause_object_id": None, **_DUE_AT_ONCE}
+            changed |= {"status": _next_status(row, status), "updated_at": self._now()}
             connection.execute(update(load_balancers).where(held).values(**changed))
         return True
 
@@ -372,25 +338,6 @@ class Store:
 def _for_update(*conditions: ColumnElement[bool], columns: Sequence[Column[Any]] = ()) -> Select[Any]:
     """Read one load balancer in a transaction that may write it: nobody else writes it until then."""
     return select(*(columns or load_balancers.c)).where(*conditions).with_for_update()
-
-
-def _identities(tree: LoadBalancer) -> set[tuple[str, str]]:
-    return {(resource.id, kind) for kind, resource in tree.walk()}
-
-
-def _add_objects(connection: Connection, load_balancer_id: str, identities: set[tuple[str, str]]) -> None:
-    # In one order everywhere: two that insert the same ids wait for each other, and never in a circle.
-    rows = [{"id": one, "kind": kind, "load_balancer_id": load_balancer_id} for one, kind in sorted(identities)]
-    if not rows:
-        return
-    try:
-        connection.execute(insert(objects), rows)
-    except IntegrityError as error:
-        raise PermanentError(
-            f"an id in the load balancer {load_balancer_id} is used in another one already; "
-            "give each resource an id of its own",
-            str(error.orig),
-        ) from error
 
 
 def _storable(text: str) -> str:
