@@ -1,6 +1,7 @@
 """Writes docs/api.md out of the sources of the public modules; ``--check`` says whether it is up to date.
 
-Law: sources are read, never imported; the same sources give the same page.
+Law: sources are read, never imported; the same sources give the same page. The examples stand in
+``docs/api``, one file a module (see ``api_examples``); a test runs them, and wants one of every name.
 """
 
 from __future__ import annotations
@@ -8,9 +9,12 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from api_examples import examples
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "api.md"
@@ -26,13 +30,19 @@ MODULES = (
     "lbdrivers.registry",
     "lbdrivers.settings",
     "lbdrivers.store.store",
+    "lbdrivers.store.entry",
     "lbdrivers.reconcile.engine",
+    "lbdrivers.reconcile.outcome",
+    "lbdrivers.reconcile.worker",
+    "lbdrivers.memory.records",
+    "lbdrivers.octavia.provider_driver",
     "lbdrivers.testing.*",
 )
 _HEAD = f"""# API
 
 The public names, out of the sources: written by `{COMMAND}`, so do not edit it.
-How a driver is made of them: [writing-a-driver.md](writing-a-driver.md).
+The examples are run by the tests; what stands at the head of a module goes before each of its examples.
+How a driver is made of these: [writing-a-driver.md](writing-a-driver.md).
 """
 _LINE = 110  # characters after which a signature gets a line for each parameter
 
@@ -40,6 +50,7 @@ _LINE = 110  # characters after which a signature gets a line for each parameter
 _MARK = re.compile(r":(param \*{0,2}\w+|returns|raises(?: \w+)?):")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+Anchors = Mapping[tuple[str, str], str]
 
 
 @dataclass(frozen=True)
@@ -86,15 +97,44 @@ def module(name: str) -> Module:
 
 def page() -> str:
     """The whole text."""
-    text = "\n".join((_HEAD, *(_section(one) for one in modules())))
+    listed = tuple(modules())
+    anchors = _anchors(listed)
+    text = "\n".join((_HEAD, *(_section(one, anchors) for one in listed)))
     return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
 
 
-def _section(one: Module) -> str:
+def _anchors(listed: tuple[Module, ...]) -> Anchors:
+    """(module, name) -> where the name's heading is found. Markdown numbers headings that are alike."""
+    found: dict[tuple[str, str], str] = {}
+    times: Counter[str] = Counter()
+    for one in listed:
+        for name in ("", *(_name(statement) for _source, statement in _public(one))):
+            plain = re.sub(r"[^\w-]", "", (name or one.name).lower())
+            found[one.name, name] = f"{plain}-{times[plain]}" if times[plain] else plain
+            times[plain] += 1
+    return found
+
+
+def _section(one: Module, anchors: Anchors) -> str:
+    given = examples(one.name)
     parts = [f"## {one.name}\n", _paragraph(ast.get_docstring(ast.parse(one.source))) + "\n"]
+    parts.append(given.head.markdown())
     for source, statement in _public(one):
         parts.append(_described(source, statement))
+        name = _name(statement)
+        found = given.of(name)
+        parts += [passage.markdown() for passage in found if passage.names[0] == name]
+        parts += [
+            f"Example: see [{passage.names[0]}](#{anchors[one.name, passage.names[0]]}).\n"
+            for passage in found
+            if passage.names[0] != name
+        ]
     return "\n".join(part for part in parts if part)
+
+
+def public_names(name: str) -> tuple[str, ...]:
+    """The public names of a module."""
+    return tuple(_name(statement) for _source, statement in _public(module(name)))
 
 
 def _public(one: Module) -> Iterator[tuple[Module, ast.stmt]]:
@@ -103,12 +143,18 @@ def _public(one: Module) -> Iterator[tuple[Module, ast.stmt]]:
         if isinstance(statement, ast.ClassDef | Function):
             if not statement.name.startswith("_"):
                 yield one, statement
-        elif (name := _constant(statement)) and not name.startswith("_"):
+        elif (name := _constant(statement)) and not name.startswith("_") and not _is_tool(statement):
             yield one, statement
         elif isinstance(statement, ast.ImportFrom) and _passes_on(one, statement):
             names = {alias.name for alias in statement.names}
             there = module(str(statement.module))
             yield from (pair for pair in _public(there) if _name(pair[1]) in names)
+
+
+def _is_tool(statement: ast.stmt) -> bool:
+    """Whether it is a type variable or a logger: nobody imports those."""
+    value = getattr(statement, "value", None)
+    return isinstance(value, ast.Call) and ast.unparse(value.func) in ("TypeVar", "logging.getLogger")
 
 
 def _passes_on(one: Module, statement: ast.ImportFrom) -> bool:
@@ -135,9 +181,16 @@ def _described(one: Module, statement: ast.stmt) -> str:
         return _class(statement)
     if isinstance(statement, Function):
         return f"### {statement.name}\n\n{_code(_signature(statement))}\n{_text(statement)}"
-    kind = f": {ast.unparse(statement.annotation)}" if isinstance(statement, ast.AnnAssign) else ""
-    text = one.comment(statement)
-    return f"`{_constant(statement)}{kind}`" + (f": {text}\n" if text else "\n")
+    return f"### {_name(statement)}\n\n{_code(_value(statement))}\n{_plain(one.comment(statement))}\n"
+
+
+def _value(statement: ast.stmt) -> str:
+    """What stands for a constant's type: its annotation, else its value unless that is long."""
+    if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.annotation) != "TypeAlias":
+        return f"{_name(statement)}: {ast.unparse(statement.annotation)}"
+    value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
+    text = f"{_name(statement)} = {ast.unparse(value) if value else '...'}"
+    return text if len(text) <= 2 * _LINE else f"{_name(statement)} = ..."
 
 
 def _class(statement: ast.ClassDef) -> str:
