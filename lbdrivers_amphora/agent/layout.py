@@ -82,6 +82,11 @@ class Layout:
         return f"{self.config.base_path}/stats_counters.json"
 
     @property
+    def heartbeat(self) -> str:
+        """What the sender of heartbeats must know in its next life."""
+        return f"{self.config.base_path}/heartbeat.json"
+
+    @property
     def services(self) -> str:
         """Folder in which supervision remembers what shall run."""
         return f"{self.config.base_path}/services"

@@ -136,6 +136,11 @@ def memory(text: bytes) -> dict[str, int]:
 
 def statistics(layout: Layout) -> Program[Response]:
     """The content of a heartbeat, with totals and revisions, measured right now."""
+    return Response(200, (yield from report(layout)).to_json())
+
+
+def report(layout: Layout) -> Program[Report]:
+    """What is measured, for whoever asks and for heartbeats: what is added here is in both."""
     listeners: dict[str, ListenerReport] = {}
     pools: dict[str, PoolReport] = {}
     revisions: dict[str, str] = {}
@@ -153,7 +158,7 @@ def statistics(layout: Layout) -> Program[Response]:
     if keepalived is not None:
         applied = yield from do(ReadFile(layout.keepalived_applied))
         revisions |= {} if applied is None else {"keepalived.conf": md5(applied)}
-    report = Report(
+    return Report(
         amphora_id=layout.config.amphora_id,
         haproxy=_RUNNING if pids else _STOPPED,
         keepalived=_STOPPED if keepalived is None else _RUNNING,
@@ -163,7 +168,6 @@ def statistics(layout: Layout) -> Program[Response]:
         revisions=revisions,
         haproxy_pids=tuple(pids),
     )
-    return Response(200, report.to_json())
 
 
 def _revisions(layout: Layout, balancer: str) -> Program[dict[str, str]]:

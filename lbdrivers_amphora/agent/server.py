@@ -22,6 +22,7 @@ from gunicorn.app.base import BaseApplication
 from werkzeug.exceptions import HTTPException
 
 from lbdrivers_amphora.agent import core, effects, files, responses, services
+from lbdrivers_amphora.agent.beacon import Beacon
 from lbdrivers_amphora.agent.host import Host, unprivileged
 from lbdrivers_amphora.agent.layout import NAMESPACE, Layout
 from lbdrivers_amphora.agent.namespace import Namespace
@@ -56,6 +57,7 @@ class Agent:
         else:
             manager = self._supervisor = services.Supervisor(Path(self.layout.services), namespace)
         self._host = Host(namespace, manager, config.haproxy_cmd, self._reconfigure)
+        self._beacon = Beacon(lambda: self.layout, self._host.perform)
         self._changes = threading.Lock()
 
     def boot(self) -> None:
@@ -66,6 +68,7 @@ class Agent:
             if self._supervisor is not None:
                 self._supervisor.adopt()
         self._host.warm_up()
+        self._beacon.start()
 
     def handle(self, wanted: Request) -> responses.Response:
         """Carry a request out."""
@@ -87,6 +90,7 @@ class Agent:
         config, unknown = agent_config.parse(content.decode())
         _report_unknown(self._config_file, unknown)
         self.layout = Layout(agent_config.with_mutable_of(self.layout.config, config))
+        self._beacon.reconfigured()
 
 
 def _report_unknown(path: Path, unknown: tuple[str, ...]) -> None:

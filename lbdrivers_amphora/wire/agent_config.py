@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from lbdrivers_amphora.wire.fields import Malformed
+from lbdrivers_amphora.wire.heartbeat import Form
 
 #: Topologies in which this appliance owns the VIP itself; in all others keepalived does.
 SINGLE = "SINGLE"
@@ -69,6 +70,9 @@ class AgentConfig:
     heartbeat_key: str = ""
     """Key that signs heartbeats."""
 
+    heartbeat_form: str = Form.OCTAVIA
+    """octavia: one key for all. lbdrivers: a key and a sequence for each amphora. See ``wire.heartbeat``."""
+
     debug: bool = False
     """Whether the agent logs every request."""
 
@@ -77,7 +81,13 @@ class AgentConfig:
 
 
 #: Options that work without a restart of the agent.
-_MUTABLE = ("controller_ip_port_list", "heartbeat_key", "heartbeat_interval", "loadbalancer_topology")
+_MUTABLE = (
+    "controller_ip_port_list",
+    "heartbeat_key",
+    "heartbeat_interval",
+    "heartbeat_form",
+    "loadbalancer_topology",
+)
 
 
 def with_mutable_of(running: AgentConfig, wanted: AgentConfig) -> AgentConfig:
@@ -98,6 +108,8 @@ _SECTIONS: dict[str, tuple[str, ...]] = {
         "amphora_id",
     ),
     "controller_worker": ("loadbalancer_topology",),
+    # Ours alone; Octavia's agent does not read it.
+    "lbdrivers": ("heartbeat_form",),
 }
 #: Written by Octavia's controller, understood by its agent, without meaning here.
 _IGNORED = {
@@ -209,6 +221,7 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "controller_ip_port_list": _list,
     "heartbeat_interval": _number(1, 86400),
     "heartbeat_key": _text,
+    "heartbeat_form": _choice(*Form),
 }
 
 
