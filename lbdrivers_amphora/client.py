@@ -49,6 +49,8 @@ VIP_INTERFACE = "eth1"
 _DATAGRAM = (ListenerProtocol.UDP, ListenerProtocol.SCTP)
 #: A client certificate with less than a day left is fetched anew.
 _RENEWAL_MARGIN = 86400.0
+#: tuned's profile that keeps all CPUs but the first free for traffic.
+_ISOLATING_PROFILE = "amphora"
 _MILDEST_FIRST = tuple(Mildness)
 
 
@@ -73,6 +75,7 @@ class RestAmphoraDriver:
             haproxy_version=details.haproxy_version,
             keepalived_version=details.keepalived_version,
             cpu_count=details.cpu_count,
+            isolated_cpus=_ISOLATING_PROFILE in details.tuned_profiles.split(),
         )
         extras = details.extras
         if extras is not None:

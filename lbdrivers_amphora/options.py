@@ -21,8 +21,9 @@ OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
         for option in declared.get(section, ())
     ]
     for section in (
-        "controller_worker",
+        "amphora_agent",
         "certificates",
+        "controller_worker",
         "haproxy_amphora",
         "house_keeping",
         "keepalived_vrrp",

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from oslo_config import cfg
 
-from lbdrivers.drivers.amphora import Topology, VrrpTimers
+from lbdrivers.drivers.amphora import Topology, TrafficOptions, VrrpTimers
 from lbdrivers.errors import InvalidInput, Problem
 from lbdrivers.settings import refusal
 from lbdrivers.settings.names import driver
+from lbdrivers_amphora.haproxy.quote import token
 
 _CONTROLLER_WORKER = (
     cfg.StrOpt("loadbalancer_topology", default="ACTIVE_STANDBY", choices=[t.value for t in Topology]),
@@ -45,10 +46,29 @@ _HOUSE_KEEPING = (
     cfg.IntOpt("cert_expiry_buffer", default=14 * 24 * 3600, min=0),
     cfg.IntOpt("amphora_expiry_age", default=7 * 24 * 3600, min=0),
 )
+_DEFAULTS = TrafficOptions()
+# Milliseconds: 24 days, the limit of HAProxy's timers.
+_LONGEST = 24 * 24 * 3600 * 1000
+_HAPROXY = (
+    cfg.BoolOpt("connection_logging", default=_DEFAULTS.connection_logging),
+    cfg.StrOpt("user_log_format", default=_DEFAULTS.log_format, help="HAProxy's log-format, with {{ project_id }}."),
+    cfg.StrOpt("haproxy_stick_size", default=_DEFAULTS.stick_table_size, regex="^[1-9][0-9]*[kKmMgG]?$"),
+    cfg.IntOpt("default_connection_limit", default=_DEFAULTS.connection_limit, min=1, max=1_000_000),
+    cfg.IntOpt("timeout_client_data", default=_DEFAULTS.timeout_client_data, min=1, max=_LONGEST),
+    cfg.IntOpt("timeout_member_connect", default=_DEFAULTS.timeout_member_connect, min=1, max=_LONGEST),
+    cfg.IntOpt("timeout_member_data", default=_DEFAULTS.timeout_member_data, min=1, max=_LONGEST),
+    cfg.IntOpt("timeout_tcp_inspect", default=_DEFAULTS.timeout_tcp_inspect, min=0, max=_LONGEST),
+)
+_AGENT = (
+    cfg.IntOpt("user_log_facility", default=_DEFAULTS.user_log_facility, min=0, max=7),
+    cfg.IntOpt("administrative_log_facility", default=_DEFAULTS.administrative_log_facility, min=0, max=7),
+)
 OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
     "controller_worker": _CONTROLLER_WORKER,
     "certificates": _CERTIFICATES,
     "house_keeping": _HOUSE_KEEPING,
+    "haproxy_amphora": _HAPROXY,
+    "amphora_agent": _AGENT,
     "keepalived_vrrp": _KEEPALIVED,
     "task_flow": _TASK_FLOW,
 }
@@ -109,6 +129,10 @@ class AmphoraSettings:
     """VRRP version 3 with an advertisement every 0.1 s by default (Octavia: version 2, 1 s), so that
     a backup takes over in about 0.4 s instead of 3."""
 
+    traffic: TrafficOptions
+    """What every HAProxy is told: logs, sizes, timeouts of listeners that say 0. Names and defaults are
+    Octavia's, in [haproxy_amphora] and [amphora_agent]."""
+
 
 def read(configuration: cfg.ConfigOpts) -> AmphoraSettings:
     """The provider's settings out of parsed configuration.
@@ -146,9 +170,31 @@ def read(configuration: cfg.ConfigOpts) -> AmphoraSettings:
                 garp_refresh_interval=vrrp.vrrp_garp_refresh_interval,
                 garp_refresh_count=vrrp.vrrp_garp_refresh_count,
             ),
+            traffic=_traffic(configuration),
         )
     except (cfg.Error, ValueError) as error:
         raise refusal(error) from error
+
+
+def _traffic(configuration: cfg.ConfigOpts) -> TrafficOptions:
+    haproxy, agent = configuration.haproxy_amphora, configuration.amphora_agent
+    try:
+        token(haproxy.user_log_format)
+    except ValueError as error:
+        problem = Problem("[haproxy_amphora] user_log_format", "", f"{error}", "write it on one line")
+        raise InvalidInput((problem,)) from error
+    return TrafficOptions(
+        connection_logging=haproxy.connection_logging,
+        log_format=haproxy.user_log_format,
+        user_log_facility=agent.user_log_facility,
+        administrative_log_facility=agent.administrative_log_facility,
+        stick_table_size=haproxy.haproxy_stick_size,
+        connection_limit=haproxy.default_connection_limit,
+        timeout_client_data=haproxy.timeout_client_data,
+        timeout_member_connect=haproxy.timeout_member_connect,
+        timeout_member_data=haproxy.timeout_member_data,
+        timeout_tcp_inspect=haproxy.timeout_tcp_inspect,
+    )
 
 
 def _active_timeout(worker: cfg.ConfigOpts) -> float:

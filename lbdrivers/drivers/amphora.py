@@ -37,6 +37,8 @@ class Facts:
     :param log_socket: datagram socket for HAProxy's logs, or None when nothing reads logs there.
     :param haproxy_user: user that HAProxy drops to, or None where no other user exists (an
         unprivileged user namespace).
+    :param isolated_cpus: whether all CPUs but the first are kept free for traffic (tuned's profile
+        ``amphora``).
     :param capabilities: what it can do beyond the REST API 1.0 ("runtime", "statistics", ...).
     """
 
@@ -49,6 +51,7 @@ class Facts:
     log_socket: str | None = "/run/rsyslog/octavia/log"
     haproxy_user: str | None = "nobody"
     cpu_count: int = 1
+    isolated_cpus: bool = False
     capabilities: frozenset[str] = frozenset()
 
 
@@ -130,6 +133,34 @@ class TlsFiles:
 
 
 @dataclass(frozen=True)
+class TrafficOptions:
+    """What an operator decides for the traffic of every load balancer. Timeouts in milliseconds, for
+    listeners that say 0.
+
+    :param connection_logging: whether each connection, or request, is logged.
+    :param log_format: of such a line, in HAProxy's language; ``{{ project_id }}`` and ``{{ lb_id }}``
+        are replaced.
+    :param user_log_facility: number of syslog's local facility (0 to 7) of connections, likewise
+        ``administrative_log_facility`` of HAProxy itself.
+    :param stick_table_size: entries of each table of persistence; k, m and g multiply by 1024.
+    :param connection_limit: connections that a process makes room for where no listener asks for more.
+    """
+
+    connection_logging: bool = True
+    log_format: str = (
+        "{{ project_id }} {{ lb_id }} %f %ci %cp %t %{+Q}r %ST %B %U %[ssl_c_verify] %{+Q}[ssl_c_s_dn] %b %s %Tt %tsc"
+    )
+    user_log_facility: int = 0
+    administrative_log_facility: int = 1
+    stick_table_size: str = "10k"
+    connection_limit: int = 50_000
+    timeout_client_data: int = 50_000
+    timeout_member_connect: int = 5_000
+    timeout_member_data: int = 50_000
+    timeout_tcp_inspect: int = 0
+
+
+@dataclass(frozen=True)
 class Bundle:
     """The whole desired configuration of one appliance.
 
@@ -147,6 +178,7 @@ class Bundle:
     timers: VrrpTimers = VrrpTimers()
     tls: TlsFiles = field(default_factory=TlsFiles)
     vrrp_password: Secret | None = None
+    options: TrafficOptions = TrafficOptions()
 
     @property
     def own(self) -> Peer:

@@ -180,6 +180,7 @@ class Work:
             peers=tuple(peers),
             vips=self.vip[1],
             timers=self.settings.timers,
+            options=self.settings.traffic,
             tls=self.tls,
             vrrp_password=None if password is None else Secret(password.encode()),
         )

@@ -20,7 +20,7 @@ _FIRST_LINE = "# Configuration for loadbalancer "
 _KEYWORDS = {
     "global": (
         "master-worker stats server-state-file fd-hard-limit hard-stop-after close-spread-time "
-        "mworker-max-reloads user log external-check insecure-fork-wanted"
+        "mworker-max-reloads user log nbthread cpu-map external-check insecure-fork-wanted"
     ),
     "defaults": "log no retries option",
     "peers": "peer",

@@ -12,8 +12,9 @@ from lbdrivers.drivers.amphora import Bundle, Facts, Topology
 from lbdrivers.errors import UnsupportedError
 from lbdrivers.model.resources import Listener, ListenerProtocol, LoadBalancer, MonitorType, Pool
 from lbdrivers_amphora.haproxy.ir import Backend, Configuration, Frontend, Peers, Server
+from lbdrivers_amphora.haproxy.log_line import log_line
 from lbdrivers_amphora.haproxy.peers import peer_name
-from lbdrivers_amphora.haproxy.quote import Line, Word, log_format, token
+from lbdrivers_amphora.haproxy.quote import Line, literal, token
 from lbdrivers_amphora.haproxy.server_line import endpoint
 from lbdrivers_amphora.haproxy.translate_pool import backend_lines, pool_mode, servers
 from lbdrivers_amphora.haproxy.translate_rules import policy_lines, redirect_pool_ids, words
@@ -27,14 +28,10 @@ _HARD_STOP = "10m"
 _RELOADS_SURVIVED = "10"
 # Idle keep-alive connections are closed over this time on a reload instead of all at once.
 _CLOSE_SPREAD = "5s"
-# Connections that the process makes room for when no listener asks for more; HAProxy itself takes
-# the lower of this and the system's limit, so that a start never fails for want of descriptors.
-_CONNECTIONS = 50_000
 # Two sockets a connection, and pipes for splicing in between.
 _DESCRIPTORS_PER_CONNECTION = 3
 # CIDRs on one line: HAProxy reads 64 words.
 _CIDRS_PER_LINE = 32
-_DEFAULT_CLIENT_TIMEOUT = 50_000
 _MODES = {
     ListenerProtocol.HTTP: "http",
     ListenerProtocol.TCP: "tcp",
@@ -62,12 +59,13 @@ def translate(bundle: Bundle, facts: Facts) -> Configuration:
             if pool_id not in members:
                 members[pool_id] = servers(pool)
             name = token(f"{pool_id}:{listener.id}")
-            lines = backend_lines(pool, listener, pool_mode(pool, _MODES[listener.protocol]), facts, table_peers)
+            mode = pool_mode(pool, _MODES[listener.protocol])
+            lines = backend_lines(pool, listener, mode, bundle.options, facts, table_peers)
             backends.append(Backend(name, lines, members[pool_id]))
     return Configuration(
         load_balancer_id=token(tree.id),
-        process=_process(tree, listeners, pools, facts),
-        defaults=_defaults(facts),
+        process=_process(bundle, listeners, pools, facts),
+        defaults=_defaults(bundle, facts),
         peers=_peers(bundle, table_peers, backends),
         frontends=tuple(frontends),
         backends=tuple(backends),
@@ -94,12 +92,12 @@ def _used_pools(listener: Listener, pools: dict[str, Pool]) -> tuple[str, ...]:
     return tuple(pool_id for pool_id in used if pool_id is not None)
 
 
-def _process(
-    tree: LoadBalancer, listeners: tuple[Listener, ...], pools: dict[str, Pool], facts: Facts
-) -> tuple[Line, ...]:
+def _process(bundle: Bundle, listeners: tuple[Listener, ...], pools: dict[str, Pool], facts: Facts) -> tuple[Line, ...]:
+    tree, options = bundle.load_balancer, bundle.options
     socket = token(f"{facts.base_path}/{tree.id}.sock")
     asked = sum(max(listener.connection_limit, 0) for listener in listeners)
-    descriptors = max(_CONNECTIONS, asked) * _DESCRIPTORS_PER_CONNECTION
+    # HAProxy takes the lower of this and the system's limit, so that a start never fails for want of descriptors.
+    descriptors = max(options.connection_limit, asked) * _DESCRIPTORS_PER_CONNECTION
     lines = [
         words("master-worker"),
         (*words("stats socket"), socket, *words("mode 0600 level admin expose-fd listeners")),
@@ -113,7 +111,14 @@ def _process(
         lines.append((token("user"), token(facts.haproxy_user)))
     if facts.log_socket is not None:
         log = (token("log"), token(facts.log_socket))
-        lines += [(*log, token("local0")), (*log, *words("local1 notice"))]
+        lines += [
+            (*log, literal(f"local{options.user_log_facility}")),
+            (*log, literal(f"local{options.administrative_log_facility}"), literal("notice")),
+        ]
+    if facts.isolated_cpus and facts.cpu_count > 1:
+        # The first CPU is left to everything else.
+        last = facts.cpu_count - 1
+        lines += [words(f"nbthread {last}"), words(f"cpu-map auto:1/1-{last} 1-{last}")]
     if any(_pinged(pools[pool_id]) for listener in listeners for pool_id in _used_pools(listener, pools)):
         lines += [words("external-check"), words("insecure-fork-wanted")]
     return tuple(lines)
@@ -124,9 +129,13 @@ def _pinged(pool: Pool) -> bool:
     return monitor is not None and monitor.admin_state_up and monitor.type is MonitorType.PING
 
 
-def _defaults(facts: Facts) -> tuple[Line, ...]:
+def _logged(bundle: Bundle, facts: Facts) -> bool:
+    return bundle.options.connection_logging and facts.log_socket is not None
+
+
+def _defaults(bundle: Bundle, facts: Facts) -> tuple[Line, ...]:
     return (
-        words("no log" if facts.log_socket is None else "log global"),
+        words("log global" if _logged(bundle, facts) else "no log"),
         words("retries 3"),
         words("option redispatch"),
         words("option splice-auto"),
@@ -148,15 +157,17 @@ def _peers(bundle: Bundle, name: str | None, backends: list[Backend]) -> Peers |
 def _frontend(listener: Listener, pools: dict[str, Pool], bundle: Bundle, facts: Facts) -> Frontend:
     mode = _MODES[listener.protocol]
     lines: list[Line] = [(token("bind"), token(endpoint(vip.address, listener.protocol_port))) for vip in bundle.vips]
-    lines += [words(f"mode {mode}"), words(f"timeout client {listener.timeout_client_data or _DEFAULT_CLIENT_TIMEOUT}")]
-    if listener.timeout_tcp_inspect:
-        lines.append(words(f"tcp-request inspect-delay {listener.timeout_tcp_inspect}"))
+    timeout = listener.timeout_client_data or bundle.options.timeout_client_data
+    lines += [words(f"mode {mode}"), words(f"timeout client {timeout}")]
+    if delay := listener.timeout_tcp_inspect or bundle.options.timeout_tcp_inspect:
+        lines.append(words(f"tcp-request inspect-delay {delay}"))
     lines += _allowed(listener)
     lines += policy_lines(listener, pools)
     if listener.default_pool_id in pools:
         lines.append((token("default_backend"), token(f"{listener.default_pool_id}:{listener.id}")))
-    if facts.log_socket is not None:
-        lines.append((token("log-format"), _log_line(bundle.load_balancer, mode)))
+    if _logged(bundle, facts):
+        tree = bundle.load_balancer
+        lines.append((token("log-format"), log_line(bundle.options.log_format, mode, tree.id, tree.project_id)))
     limit = listener.connection_limit if listener.connection_limit > 0 else None
     return Frontend(token(listener.id), limit, tuple(lines))
 
@@ -169,11 +180,3 @@ def _allowed(listener: Listener) -> list[Line]:
     chunks = [cidrs[start : start + _CIDRS_PER_LINE] for start in range(0, len(cidrs), _CIDRS_PER_LINE)]
     lines: list[Line] = [(*words("acl allowed_cidrs src"), *chunk) for chunk in chunks]
     return [*lines, words("tcp-request connection reject unless allowed_cidrs")]
-
-
-def _log_line(tree: LoadBalancer, mode: str) -> Word:
-    """Octavia's default log format, field by field, as its users' log parsers expect it."""
-    request, status = ("%{+Q}r", "%ST") if mode == "http" else ("-", "-")
-    fields = f"%f %ci %cp %t {request} {status} %B %U %[ssl_c_verify] %{{+Q}}[ssl_c_s_dn] %b %s %Tt %tsc"
-    project = log_format(tree.project_id) if tree.project_id else "-"
-    return token(f"{project} {log_format(tree.id)} {fields}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lbdrivers.drivers.amphora import Facts
+from lbdrivers.drivers.amphora import Facts, TrafficOptions
 from lbdrivers.errors import UnsupportedError
 from lbdrivers.model.resources import (
     Algorithm,
@@ -25,10 +25,6 @@ from lbdrivers_amphora.haproxy.ir import Check, Server
 from lbdrivers_amphora.haproxy.quote import Line, Word, literal, log_format, token
 from lbdrivers_amphora.haproxy.translate_rules import words
 
-# Entries of a stick table (Octavia's default, some 1 MB).
-_TABLE_SIZE = "10k"
-_DEFAULT_CONNECT_TIMEOUT = 5_000
-_DEFAULT_SERVER_TIMEOUT = 50_000
 _BALANCE = {
     Algorithm.ROUND_ROBIN: "roundrobin",
     Algorithm.LEAST_CONNECTIONS: "leastconn",
@@ -56,7 +52,9 @@ def pool_mode(pool: Pool, listener_mode: str) -> str:
     return "http" if pool.protocol is PoolProtocol.HTTP else "tcp"
 
 
-def backend_lines(pool: Pool, listener: Listener, mode: str, facts: Facts, peers: str | None) -> tuple[Line, ...]:
+def backend_lines(
+    pool: Pool, listener: Listener, mode: str, options: TrafficOptions, facts: Facts, peers: str | None
+) -> tuple[Line, ...]:
     """Everything of a backend but its servers.
 
     :param peers: name of the peers section that shares stick tables, or None.
@@ -70,15 +68,15 @@ def backend_lines(pool: Pool, listener: Listener, mode: str, facts: Facts, peers
     if pool.lb_algorithm is Algorithm.SOURCE_IP:
         # Servers can come and go at run time, and a change moves only the clients it must move.
         lines.append(words("hash-type consistent"))
-    lines += _persistence(pool, mode, peers)
+    lines += _persistence(pool, mode, options.stick_table_size, peers)
     if (monitor := active_monitor(pool)) is not None:
         lines += _monitor(monitor, facts)
     if mode == "http":
         lines += [line for header, line in _HEADERS.items() if listener.header_inserted(header)]
     lines += [
         words("option allbackups"),
-        words(f"timeout connect {listener.timeout_member_connect or _DEFAULT_CONNECT_TIMEOUT}"),
-        words(f"timeout server {listener.timeout_member_data or _DEFAULT_SERVER_TIMEOUT}"),
+        words(f"timeout connect {listener.timeout_member_connect or options.timeout_member_connect}"),
+        words(f"timeout server {listener.timeout_member_data or options.timeout_member_data}"),
     ]
     return tuple(lines)
 
@@ -89,18 +87,18 @@ def active_monitor(pool: Pool) -> HealthMonitor | None:
     return monitor if monitor is not None and monitor.admin_state_up else None
 
 
-def _persistence(pool: Pool, mode: str, peers: str | None) -> Iterator[Line]:
+def _persistence(pool: Pool, mode: str, size: str, peers: str | None) -> Iterator[Line]:
     persistence = pool.session_persistence
     if persistence is None or (persistence.type in _COOKIES and mode != "http"):
         # Bytes that are passed on unread have no cookies; HAProxy would ignore the line with a warning.
         return
     shared = words(f"peers {peers}") if peers else ()
     if persistence.type is PersistenceType.SOURCE_IP:
-        yield (*words(f"stick-table type ipv6 size {_TABLE_SIZE}"), *shared)
+        yield (*words(f"stick-table type ipv6 size {size}"), *shared)
         yield words("stick on src")
     elif persistence.type is PersistenceType.APP_COOKIE:
         cookie = f"cook({persistence.cookie_name})"
-        yield (*words(f"stick-table type string len 64 size {_TABLE_SIZE}"), *shared)
+        yield (*words(f"stick-table type string len 64 size {size}"), *shared)
         yield (*words("stick store-response"), token(f"res.{cookie}"))
         yield (*words("stick match"), token(f"req.{cookie}"))
     else:

@@ -50,6 +50,7 @@ class Details:
     keepalived_version: str
     cpu_count: int
     extras: Extras | None
+    tuned_profiles: str = ""
 
     @classmethod
     def parse(cls, text: bytes) -> Details:
@@ -63,6 +64,7 @@ class Details:
             keepalived_version=source.text("keepalived_version", ""),
             cpu_count=source.number("cpu_count", 1),
             extras=None if extras is None else Extras.read(extras),
+            tuned_profiles=source.text("active_tuned_profiles", ""),
         )
 
 

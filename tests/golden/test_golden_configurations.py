@@ -15,7 +15,7 @@ import pytest
 import yaml
 from support import haproxy, keepalived, nft
 
-from lbdrivers.drivers.amphora import Bundle, Facts, Peer, Role, Topology, Vip, VrrpTimers
+from lbdrivers.drivers.amphora import Bundle, Facts, Peer, Role, Topology, TrafficOptions, Vip, VrrpTimers
 from lbdrivers.model.infra import HostRoute
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.secret import Secret
@@ -60,6 +60,7 @@ def _bundle(given: dict[str, Any]) -> Bundle:
         peers=tuple(Peer(**(peer | {"role": Role(peer["role"])})) for peer in given["peers"]),
         vips=tuple(_vip(vip) for vip in given["vips"]),
         timers=VrrpTimers(**given.get("timers", {})),
+        options=TrafficOptions(**given.get("options", {})),
         vrrp_password=None if password is None else Secret(password.encode()),
     )
 
