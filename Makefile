@@ -39,7 +39,12 @@ $(VENV)/.amphora $(VENV)/.test: setup.cfg pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[$(subst .,,$(notdir $@))]'
 	@touch $@
 
-setup: packages $(VENV)/.test
+# A later HAProxy beside the system's own, for the tests alone.
+.haproxy-3.0/haproxy:
+	@echo "unpacking Debian 13's HAProxy into .haproxy-3.0"
+	@tests/support/install_haproxy.sh trixie $(CURDIR)/.haproxy-3.0
+
+setup: packages $(VENV)/.test .haproxy-3.0/haproxy
 
 demo: packages $(VENV)/.amphora
 	@$(BIN)/python -m examples.demo
@@ -64,4 +69,4 @@ bench: setup
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) .haproxy-* build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -11,6 +11,7 @@ from __future__ import annotations
 from lbdrivers.drivers.amphora import Bundle, Facts, Topology
 from lbdrivers.errors import UnsupportedError
 from lbdrivers.model.resources import Listener, ListenerProtocol, LoadBalancer, MonitorType, Pool
+from lbdrivers_amphora.haproxy import versions
 from lbdrivers_amphora.haproxy.ir import Backend, Configuration, Frontend, Peers, Server
 from lbdrivers_amphora.haproxy.log_line import log_line
 from lbdrivers_amphora.haproxy.peers import peer_name
@@ -43,8 +44,10 @@ _DATAGRAM = (ListenerProtocol.UDP, ListenerProtocol.SCTP)
 def translate(bundle: Bundle, facts: Facts) -> Configuration:
     """What the HAProxy of this appliance has to do.
 
-    :raises UnsupportedError: names the listener, pool or rule that HAProxy cannot serve.
+    :raises UnsupportedError: names the listener, pool or rule that HAProxy cannot serve, or the version
+        that is too old.
     """
+    versions.require(facts.haproxy_version)
     tree = bundle.load_balancer
     listeners = _served(tree)
     pools = {pool.id: pool for pool in tree.pools if pool.admin_state_up}

@@ -108,8 +108,9 @@ def test_the_text_is_as_expected_and_the_daemons_accept_it(path: Path) -> None:
     assert written == expected
     for name, text in written.items():
         if name == "haproxy.cfg":
-            status, output = haproxy.check(text, peer_name(document["peers"][0]["amphora_id"]))
-            assert status == 0, output
+            for version in haproxy.VERSIONS:
+                status, output = haproxy.check(text, peer_name(document["peers"][0]["amphora_id"]), version)
+                assert status == 0, f"HAProxy {version}: {output}"
         elif name == "nftables.rules":
             assert nft.check(text) == (0, "")
         else:
@@ -125,8 +126,9 @@ def test_the_text_reads_back(path: Path) -> None:
     assert haproxy_parse.parse(expected["haproxy.cfg"]) == configuration
 
 
-def test_haproxy_refuses_what_is_wrong() -> None:
-    status, output = haproxy.check((_FOLDER / "refused" / "haproxy.cfg").read_text())
+@pytest.mark.parametrize("version", haproxy.VERSIONS)
+def test_haproxy_refuses_what_is_wrong(version: str) -> None:
+    status, output = haproxy.check((_FOLDER / "refused" / "haproxy.cfg").read_text(), version=version)
     assert status == 1
     assert "unknown keyword" in output
 

@@ -61,11 +61,11 @@ def test_the_text_reads_back(given_bundle: Bundle, log: str | None) -> None:
     assert isinstance(transition(configuration, configuration), Nothing)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=_SLOW)
-@given(_bundles(), st.sampled_from([None, "/run/log"]))
-def test_haproxy_accepts_it(given_bundle: Bundle, log: str | None) -> None:
+@settings(max_examples=100, deadline=None, suppress_health_check=_SLOW)
+@given(_bundles(), st.sampled_from([None, "/run/log"]), st.sampled_from(haproxy.VERSIONS))
+def test_haproxy_accepts_it(given_bundle: Bundle, log: str | None, version: str) -> None:
     text = render(translate(given_bundle, facts(log_socket=log)))
-    status, output = haproxy.check(text, peer_name(given_bundle.amphora_id))
+    status, output = haproxy.check(text, peer_name(given_bundle.amphora_id), version)
     assert status == 0, output + text
 
 

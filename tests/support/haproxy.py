@@ -1,8 +1,12 @@
-"""The real HAProxy for tests: its checker, a running process on loopback, and members to talk to."""
+"""The real HAProxy for tests: its checker, a running process on loopback, and members to talk to.
+
+Two versions: this system's own, and one of a later Debian release in a folder of the tests' own.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.server
 import os
 import shutil
@@ -23,15 +27,30 @@ from lbdrivers_amphora.haproxy.render import render
 
 _Value = TypeVar("_Value")
 _LIMIT = 20.0
+#: Versions to test with: the floor first, which is this system's own.
+VERSIONS = ("2.6", "3.0")
+_RELEASES = {"3.0": "trixie"}
+_ROOT = Path(__file__).parents[2]
 
 
-def check(text: str | bytes, peer: str = "localhost") -> tuple[int, str]:
+@functools.cache
+def program(version: str = VERSIONS[0]) -> str:
+    """The HAProxy of that version; fetched at first use where ``make setup`` has not done it."""
+    if version not in _RELEASES:
+        return "haproxy"
+    folder = _ROOT / f".haproxy-{version}"
+    installer = _ROOT / "tests" / "support" / "install_haproxy.sh"
+    subprocess.run([str(installer), _RELEASES[version], str(folder)], check=True, timeout=300)
+    return str(folder / "haproxy")
+
+
+def check(text: str | bytes, peer: str = "localhost", version: str = VERSIONS[0]) -> tuple[int, str]:
     """Exit status and output of ``haproxy -c`` on the appliance whose peer name is given."""
     with tempfile.NamedTemporaryFile(suffix=".cfg") as file:
         file.write(text if isinstance(text, bytes) else text.encode())
         file.flush()
         done = subprocess.run(
-            ["haproxy", "-c", "-L", peer, "-f", file.name], capture_output=True, text=True, timeout=60
+            [program(version), "-c", "-L", peer, "-f", file.name], capture_output=True, text=True, timeout=60
         )
     return done.returncode, done.stdout + done.stderr
 
@@ -60,7 +79,8 @@ def free_port(address: str) -> int:
 class Haproxy:
     """A master with its worker, in a folder of its own. Use as a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: str = VERSIONS[0]) -> None:
+        self._program = program(version)
         # Not pytest's folder: the path of a UNIX socket is limited to 107 bytes.
         self.base = Path(tempfile.mkdtemp(prefix="lbd"))
         self.base.chmod(0o755)  # HAProxy's checks run as nobody
@@ -87,7 +107,7 @@ class Haproxy:
         self.write(configuration)
         with (self.base / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                ["haproxy", "-W", "-db", "-f", str(self.base / "haproxy.cfg")], stdout=log, stderr=log
+                [self._program, "-W", "-db", "-f", str(self.base / "haproxy.cfg")], stdout=log, stderr=log
             )
         assert eventually(self._answers), self.log
 
