@@ -40,6 +40,7 @@ FEATURES = frozenset(
         Feature.LISTENER_TCP,
         Feature.LISTENER_HTTP,
         Feature.LISTENER_HTTPS,
+        Feature.LISTENER_PROMETHEUS,
         Feature.LISTENER_ALLOWED_CIDRS,
         Feature.LISTENER_CONNECTION_LIMIT,
         Feature.LISTENER_INSERT_HEADERS,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lbdrivers_amphora.agent import balancers, plugging, reports, vrrp
+from lbdrivers_amphora.agent import balancers, exporter, plugging, reports, vrrp
 from lbdrivers_amphora.agent.effects import CheckCredential, Program, Reconfigure, WriteFile, do
 from lbdrivers_amphora.agent.interfaces import LOOPBACK, render
 from lbdrivers_amphora.agent.layout import PING_WRAPPER, UNPRIVILEGED_GROUP, Layout
@@ -55,8 +55,8 @@ _PROGRAMS: dict[type[Request], Callable[[Layout, Any], Program[Response]]] = {
     routes.GetStatistics: lambda layout, _request: reports.statistics(layout),
     routes.UploadHaproxy: balancers.upload,
     routes.GetHaproxy: balancers.get,
-    routes.ActOnBalancer: balancers.act,
-    routes.DeleteListeners: balancers.delete,
+    routes.ActOnBalancer: lambda layout, request: exporter.beside(layout, balancers.act(layout, request)),
+    routes.DeleteListeners: lambda layout, request: exporter.beside(layout, balancers.delete(layout, request)),
     routes.ListListeners: lambda layout, _request: balancers.listed(layout),
     routes.PutCertificate: balancers.put_certificate,
     routes.GetCertificate: balancers.get_certificate,

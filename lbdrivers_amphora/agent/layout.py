@@ -5,6 +5,7 @@ Law: pure; every path that the agent uses is made here, out of the configuration
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from lbdrivers_amphora.agent.effects import Service
@@ -163,4 +164,14 @@ class Layout:
             pid_file=pid_file,
             log_file=f"{self.vrrp}/octavia-keepalived.log",
             applied=((self.keepalived_config, self.keepalived_applied),),
+        )
+
+    def prometheus_proxy(self) -> Service:
+        """What answers PROMETHEUS listeners."""
+        pid_file = f"{self.config.base_path}/prometheus-proxy.pid"
+        return Service(
+            name="prometheus-proxy",
+            command=(sys.executable, "-m", "lbdrivers_amphora.agent.prometheus_proxy", "--pid-file", pid_file),
+            pid_file=pid_file,
+            log_file=f"{self.config.base_path}/prometheus-proxy.log",
         )

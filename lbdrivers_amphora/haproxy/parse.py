@@ -25,7 +25,7 @@ _KEYWORDS = {
     "defaults": "log no retries option",
     "peers": "peer",
     "frontend": (
-        "maxconn bind mode timeout tcp-request acl http-request redirect use_backend default_backend log-format"
+        "maxconn bind mode timeout tcp-request acl http-request redirect use_backend default_backend log-format no"
     ),
     "backend": (
         "mode balance hash-type stick-table stick cookie load-server-state-from-file timeout option http-check "

@@ -14,9 +14,11 @@ from lbdrivers.model.resources import Listener, ListenerProtocol, LoadBalancer, 
 from lbdrivers_amphora.haproxy import versions
 from lbdrivers_amphora.haproxy.ir import Backend, Configuration, Frontend, Peers, Server
 from lbdrivers_amphora.haproxy.log_line import log_line
+from lbdrivers_amphora.haproxy.metrics import PROXY_BACKEND
 from lbdrivers_amphora.haproxy.peers import peer_name
 from lbdrivers_amphora.haproxy.quote import Line, literal, token
 from lbdrivers_amphora.haproxy.server_line import endpoint
+from lbdrivers_amphora.haproxy.translate_exporter import exporter, proxy
 from lbdrivers_amphora.haproxy.translate_pool import backend_lines, pool_mode, servers
 from lbdrivers_amphora.haproxy.translate_rules import policy_lines, redirect_pool_ids, words
 
@@ -37,6 +39,7 @@ _MODES = {
     ListenerProtocol.HTTP: "http",
     ListenerProtocol.TCP: "tcp",
     ListenerProtocol.HTTPS: "tcp",
+    ListenerProtocol.PROMETHEUS: "http",
 }
 _DATAGRAM = (ListenerProtocol.UDP, ListenerProtocol.SCTP)
 
@@ -65,6 +68,9 @@ def translate(bundle: Bundle, facts: Facts) -> Configuration:
             mode = pool_mode(pool, _MODES[listener.protocol])
             lines = backend_lines(pool, listener, mode, bundle.options, facts, table_peers)
             backends.append(Backend(name, lines, members[pool_id]))
+    if any(listener.protocol is ListenerProtocol.PROMETHEUS for listener in listeners):
+        frontends.append(exporter())
+        backends.append(proxy())
     return Configuration(
         load_balancer_id=token(tree.id),
         process=_process(bundle, listeners, pools, facts),
@@ -168,6 +174,8 @@ def _frontend(listener: Listener, pools: dict[str, Pool], bundle: Bundle, facts:
     lines += policy_lines(listener, pools)
     if listener.default_pool_id in pools:
         lines.append((token("default_backend"), token(f"{listener.default_pool_id}:{listener.id}")))
+    elif listener.protocol is ListenerProtocol.PROMETHEUS:
+        lines.append((token("default_backend"), token(PROXY_BACKEND)))
     if _logged(bundle, facts):
         tree = bundle.load_balancer
         lines.append((token("log-format"), log_line(bundle.options.log_format, mode, tree.id, tree.project_id)))

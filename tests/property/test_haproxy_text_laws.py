@@ -10,6 +10,7 @@ from support import haproxy
 from support.bundles import RENDERED, bundle, facts
 
 from lbdrivers.drivers.amphora import Bundle, Topology, Vip
+from lbdrivers.features import Feature
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.testing.edits import edits
 from lbdrivers.testing.strategies import trees
@@ -21,13 +22,15 @@ from lbdrivers_amphora.haproxy.transition import Nothing, Restart, Runtime, tran
 from lbdrivers_amphora.haproxy.translate import translate
 
 _VIPS = (Vip("192.0.2.10", "192.0.2.0/24"), Vip("2001:db8::10", "2001:db8::/64"))
+# Its exporter listens on a fixed port of loopback, so that tests which start HAProxy leave it out.
+_FEATURES = RENDERED | {Feature.LISTENER_PROMETHEUS}
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
 @st.composite
 def _bundles(draw: st.DrawFn) -> Bundle:
     topology = draw(st.sampled_from(Topology))
-    return bundle(draw(trees(RENDERED)), topology, _VIPS[: draw(st.integers(1, 2))])
+    return bundle(draw(trees(_FEATURES)), topology, _VIPS[: draw(st.integers(1, 2))])
 
 
 def _keywords(configuration: Configuration) -> Iterator[str]:
@@ -72,8 +75,8 @@ def test_haproxy_accepts_it(given_bundle: Bundle, log: str | None, version: str)
 @settings(max_examples=150, deadline=None, suppress_health_check=_SLOW)
 @given(st.data())
 def test_a_transition_is_the_mildest_that_the_difference_allows(data: st.DataObject) -> None:
-    tree = data.draw(trees(RENDERED))
-    edited: LoadBalancer = data.draw(edits(tree, RENDERED))
+    tree = data.draw(trees(_FEATURES))
+    edited: LoadBalancer = data.draw(edits(tree, _FEATURES))
     before, after = (translate(bundle(one, vips=_VIPS), facts()) for one in (tree, edited))
     found = transition(before, after)
     assert not isinstance(found, Restart)
