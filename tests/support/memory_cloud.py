@@ -77,10 +77,10 @@ class World:
     """What outlives a process: the records, the memory cloud in them, and the time."""
 
     topology: str = "ACTIVE_STANDBY"
-    vrrp_version: int = 3
     records: MemoryRecords = field(default_factory=MemoryRecords)
     time: float = 1_700_000_000.0
     told: list[Progress] = field(default_factory=list)
+    vrrp_version: int = 3
 
     def provider(self, before: Hook = nothing, after: Hook = nothing, workers: int = 8) -> AmphoraProvider:
         """A provider as in a new process; the hooks stand around driver calls and record writes."""
