@@ -1,7 +1,7 @@
 """The amphora driver: makes an appliance do what a bundle says, over its agent's HTTPS API.
 
 Law: what the appliance reports as applied is not sent again; the rest goes in the order in which a
-crash in between leaves something that works: certificates, HAProxy, keepalived. Every verb hands
+crash in between leaves something that works: certificates, HAProxy, datagrams, keepalived. Every verb hands
 over the whole desired state and is idempotent.
 """
 
@@ -32,8 +32,9 @@ from lbdrivers.errors import PermanentError, TemporaryError
 from lbdrivers.model.infra import HostRoute, Machine
 from lbdrivers.model.resources import Listener, ListenerProtocol
 from lbdrivers.model.secret import Secret
-from lbdrivers_amphora import client_settings
+from lbdrivers_amphora import client_datagrams, client_settings
 from lbdrivers_amphora.client_transport import Answer, Line, demand, tls_context
+from lbdrivers_amphora.decide import datagrams
 from lbdrivers_amphora.haproxy import render as haproxy_render
 from lbdrivers_amphora.haproxy import translate as haproxy_translate
 from lbdrivers_amphora.keepalived import render as keepalived_render
@@ -123,9 +124,11 @@ class RestAmphoraDriver:
         facts = self._known.get(amphora_id) or self.facts(machine, amphora_id)
         # Rendered first: what cannot be said leaves the appliance untouched.
         haproxy = self._haproxy_text(bundle, facts)
+        passed = self._datagrams(bundle, facts)
         keepalived = self._keepalived_text(bundle, facts)
         report = self._report(machine, amphora_id)
         done = [self._configure_haproxy(machine, bundle, haproxy, report)]
+        done += self._configure_datagrams(machine, bundle, passed, report)
         if keepalived is not None:
             done.append(self._configure_keepalived(machine, amphora_id, keepalived, report))
         return max(done, key=_MILDEST_FIRST.index)
@@ -136,6 +139,12 @@ class RestAmphoraDriver:
             return None
         try:
             return haproxy_render.render(haproxy_translate.translate(bundle, facts)).encode()
+        except ValueError as error:
+            raise PermanentError(f"the load balancer cannot be written as a configuration: {error}") from error
+
+    def _datagrams(self, bundle: Bundle, facts: Facts) -> datagrams.Datagrams:
+        try:
+            return datagrams.wanted(bundle, facts, self._settings.datagrams)
         except ValueError as error:
             raise PermanentError(f"the load balancer cannot be written as a configuration: {error}") from error
 
@@ -160,6 +169,16 @@ class RestAmphoraDriver:
         self._demand(machine, amphora_id, upload, "upload the HAProxy configuration")
         answer = self._demand(machine, amphora_id, routes.ActOnBalancer(balancer, "reload"), "reload HAProxy")
         return _mildness(answer)
+
+    def _configure_datagrams(
+        self, machine: Machine, bundle: Bundle, wanted: datagrams.Datagrams, report: wire.Report
+    ) -> list[Mildness]:
+        def ask(request: Request, what: str) -> Answer:
+            return self._demand(machine, bundle.amphora_id, request, what)
+
+        balancer = bundle.load_balancer.id
+        steps = client_datagrams.configure(ask, bundle.amphora_id, balancer, wanted, report.revisions)
+        return [step if isinstance(step, Mildness) else _mildness(step) for step in steps]
 
     def _upload_certificates(self, machine: Machine, bundle: Bundle, revisions: Mapping[str, str]) -> bool:
         """Send the files that the process has not read in this form; whether there were any."""
@@ -210,7 +229,7 @@ class RestAmphoraDriver:
     def revisions(self, bundle: Bundle, facts: Facts) -> Mapping[str, str]:
         """See ``Foreteller.revisions``."""
         haproxy, keepalived = self._haproxy_text(bundle, facts), self._keepalived_text(bundle, facts)
-        texts = {"haproxy.cfg": haproxy, "keepalived.conf": keepalived}
+        texts = {"haproxy.cfg": haproxy, "keepalived.conf": keepalived, **self._datagrams(bundle, facts).texts}
         files = bundle.tls.contents if haproxy is not None else {}
         found = texts | {name: secret.reveal() for name, secret in files.items()}
         return {name: _md5(text) for name, text in found.items() if text is not None}

@@ -12,11 +12,20 @@ from oslo_config import cfg
 
 from lbdrivers.settings import refusal
 from lbdrivers.settings.names import driver
+from lbdrivers_amphora.decide.datagrams import DatagramDriver
 
+#: Here and in the provider's settings, as its claims follow from it.
+DATAGRAM_DRIVER = cfg.StrOpt(
+    "datagram_driver",
+    default=DatagramDriver.NFTABLES.value,
+    choices=[one.value for one in DatagramDriver],
+    help="Who balances datagrams.",
+)
 _AMPHORA = (
     cfg.FloatOpt("rest_request_conn_timeout", default=10.0, min=0.1, help="Seconds to connect to an agent."),
     cfg.FloatOpt("rest_request_read_timeout", default=60.0, min=0.1, help="Seconds to wait for an agent's answer."),
     cfg.PortOpt("bind_port", default=9443, help="Port of the agents."),
+    DATAGRAM_DRIVER,
 )
 # Equal to the provider's own registration, word for word: oslo.config refuses two that differ.
 _CERTIFICATES = (cfg.StrOpt("cert_generator", default="local"),)
@@ -36,6 +45,9 @@ class ClientSettings:
     port: int
     """TCP port of the agents."""
 
+    datagrams: DatagramDriver
+    """Who balances datagrams on appliances that can do it either way."""
+
     authority: str
     """Name of the certificate driver that issues the controller's certificate."""
 
@@ -49,6 +61,7 @@ def read(configuration: cfg.ConfigOpts) -> ClientSettings:
             connect_timeout=configuration.haproxy_amphora.rest_request_conn_timeout,
             read_timeout=configuration.haproxy_amphora.rest_request_read_timeout,
             port=configuration.haproxy_amphora.bind_port,
+            datagrams=DatagramDriver(configuration.haproxy_amphora.datagram_driver),
             authority=driver(configuration.certificates.cert_generator),
         )
     except (cfg.Error, ValueError) as error:

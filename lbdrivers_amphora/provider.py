@@ -21,8 +21,9 @@ from lbdrivers.features import Feature, check
 from lbdrivers.model.infra import MachineStatus
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers_amphora import inspection
-from lbdrivers_amphora.decide import health
+from lbdrivers_amphora.decide import datagrams, health
 from lbdrivers_amphora.decide.addressing import same_networks
+from lbdrivers_amphora.decide.datagrams import DatagramDriver
 from lbdrivers_amphora.decide.plan import amphora_actions, tree_actions
 from lbdrivers_amphora.decide.tls import merged, unknown, uses
 from lbdrivers_amphora.decide.topology import TOPOLOGIES, AmphoraPlan, plan_amphorae
@@ -35,7 +36,8 @@ from lbdrivers_amphora.records import Amphora, AmphoraStatus, Balancer
 from lbdrivers_amphora.secret_files import secret_files
 from lbdrivers_amphora.settings import read
 
-FEATURES = frozenset(
+#: What it can do with connections; with datagrams see ``decide/datagrams.py``.
+_CONNECTIONS = frozenset(
     {
         Feature.LISTENER_TCP,
         Feature.LISTENER_HTTP,
@@ -66,6 +68,8 @@ FEATURES = frozenset(
         Feature.FAILOVER,
     }
 )
+#: Everything that it claims unless told to balance datagrams in another way.
+FEATURES = _CONNECTIONS | datagrams.FEATURES[DatagramDriver.NFTABLES]
 # Characters that keepalived reads as they are.
 _PASSWORD_CHARACTERS = string.ascii_letters + string.digits
 
@@ -83,14 +87,14 @@ class AmphoraProvider:
         self._loaded: Drivers | None = None
 
     def features(self) -> frozenset[Feature]:
-        """See the contract."""
-        return FEATURES
+        """See the contract. Which engine balances datagrams is a matter of ``[haproxy_amphora] datagram_driver``."""
+        return _CONNECTIONS | datagrams.FEATURES[self._settings.datagrams]
 
     def apply(self, desired: LoadBalancer, applied: LoadBalancer | None) -> None:
         """See the contract. Secrets are fetched first: one that cannot be used is refused before anything
         is touched. Without ``applied``, and whenever networks or machines are concerned,
         everything is looked at; else HAProxy and keepalived alone."""
-        check(self.name, FEATURES, desired)
+        check(self.name, self.features(), desired)
         tls = self._secret_files(desired)
         balancer = self._ledger.balancer(desired.id)
         if balancer is None:
@@ -155,9 +159,10 @@ class AmphoraProvider:
         amphorae = self._ledger.amphorae(load_balancer_id)
         pairs = self._reports(amphorae)
         answered = [report for _, report in pairs if report is not None]
-        operating = {}
+        operating, proxied = {}, True
         if balancer.tree is not None:
-            operating = health.operating_statuses(LoadBalancer.model_validate_json(balancer.tree), answered)
+            tree = LoadBalancer.model_validate_json(balancer.tree)
+            operating, proxied = health.operating_statuses(tree, answered), datagrams.connections(tree)
         totals = [*balancer.retired.values()]
         for amphora, report in pairs:
             statistics = amphora.statistics
@@ -171,7 +176,7 @@ class AmphoraProvider:
             operating=operating,
             statistics=health.total_statistics(totals),
             appliances=(
-                *(_appliance(amphora, report) for amphora, report in pairs),
+                *(_appliance(amphora, report, proxied) for amphora, report in pairs),
                 *(_unfinished(amphora) for amphora in amphorae if amphora.status is not AmphoraStatus.ALLOCATED),
             ),
         )
@@ -197,7 +202,7 @@ class AmphoraProvider:
         def bundle(tree: LoadBalancer) -> Bundle:
             return self._work(balancer, tree, AmphoraPlan(plan.keep, (), ()), tls).bundle(amphora.id)
 
-        return (*actions, *tree_actions(applied, desired, bundle, self._facts(amphora)))
+        return (*actions, *tree_actions(applied, desired, bundle, self._facts(amphora), self._settings.datagrams))
 
     def deviations(self, load_balancer_id: str) -> tuple[Deviation, ...]:
         """See ``Inspector``."""
@@ -329,12 +334,13 @@ def _told(tree: LoadBalancer) -> str:
     return f"load balancer {tree.name or tree.id}"
 
 
-def _appliance(amphora: Amphora, report: ApplianceReport | None) -> Appliance:
+def _appliance(amphora: Amphora, report: ApplianceReport | None, proxied: bool) -> Appliance:
+    """:param proxied: whether there is anything for HAProxy to serve."""
     if report is None:
         return Appliance(
             amphora.id, amphora.role, "ERROR", amphora.management_address, None, "does not answer; run a failover"
         )
-    remark = "" if report.haproxy == "RUNNING" else "HAProxy is not running"
+    remark = "HAProxy is not running" if proxied and report.haproxy != "RUNNING" else ""
     return Appliance(amphora.id, amphora.role, amphora.status, amphora.management_address, report.holds_vip, remark)
 
 

@@ -15,6 +15,8 @@ from lbdrivers.drivers.amphora import Topology, TrafficOptions, VrrpTimers
 from lbdrivers.errors import InvalidInput, Problem
 from lbdrivers.settings import refusal
 from lbdrivers.settings.names import driver
+from lbdrivers_amphora.client_settings import DATAGRAM_DRIVER
+from lbdrivers_amphora.decide.datagrams import DatagramDriver
 from lbdrivers_amphora.haproxy.quote import token
 
 _CONTROLLER_WORKER = (
@@ -67,7 +69,7 @@ OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
     "controller_worker": _CONTROLLER_WORKER,
     "certificates": _CERTIFICATES,
     "house_keeping": _HOUSE_KEEPING,
-    "haproxy_amphora": _HAPROXY,
+    "haproxy_amphora": (*_HAPROXY, DATAGRAM_DRIVER),
     "amphora_agent": _AGENT,
     "keepalived_vrrp": _KEEPALIVED,
     "task_flow": _TASK_FLOW,
@@ -95,6 +97,11 @@ class AmphoraSettings:
 
     amphora_driver: str
     """Entry point in ``lbdrivers.amphora``."""
+
+    datagrams: DatagramDriver
+    """Who balances datagrams: ``nftables`` (default: works on any kernel, in containers too), or
+    ``keepalived_lvs`` (Octavia's way; needs IPVS in the appliance's kernel). SCTP and LEAST_CONNECTIONS of
+    datagrams are claimed with the latter only."""
 
     certificate_driver: str
     """Entry point in ``lbdrivers.certificates``."""
@@ -151,6 +158,7 @@ def read(configuration: cfg.ConfigOpts) -> AmphoraSettings:
             compute_driver=driver(worker.compute_driver),
             network_driver=driver(worker.network_driver),
             amphora_driver=driver(worker.amphora_driver),
+            datagrams=DatagramDriver(configuration.haproxy_amphora.datagram_driver),
             certificate_driver=driver(configuration.certificates.cert_generator),
             secret_store=driver(configuration.certificates.cert_manager),
             management_networks=tuple(worker.amp_boot_network_list),

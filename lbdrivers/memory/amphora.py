@@ -48,7 +48,7 @@ class MemoryAmphoraDriver:
             api_version="1.0",
             haproxy_version="2.6.12-memory",
             keepalived_version="2.2.7-memory",
-            capabilities=frozenset({"runtime", "statistics"}),
+            capabilities=frozenset({"runtime", "statistics", "nftables"}),
         )
 
     def plug(self, machine: Machine, amphora_id: str, interfaces: tuple[Interface, ...]) -> None:

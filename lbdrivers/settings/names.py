@@ -156,7 +156,7 @@ OUTDATED: Mapping[tuple[str, str], str] = {
     ("DEFAULT", "rpc_thread_pool_size"): "[DEFAULT] executor_thread_pool_size",
     ("DEFAULT", "use_syslog_rfc_format"): _GONE,
     ("DEFAULT", "verbose"): "[DEFAULT] debug",
-    ("amphora_agent", "amphora_udp_driver"): "nothing: the agent reports what it can do",
+    ("amphora_agent", "amphora_udp_driver"): "[haproxy_amphora] datagram_driver",
     ("anchor", ""): "[certificates] cert_generator = local",
     ("api_settings", "api_handler"): _GONE,
     ("api_settings", "api_v1_enabled"): "nothing: v2 is the only API",

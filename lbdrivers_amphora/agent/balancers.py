@@ -292,13 +292,13 @@ def delete(layout: Layout, request: DeleteListeners) -> Program[Response]:
 _SECTION = re.compile(r"^(\w+)[ \t]*(\S*)")
 
 
-def listed(layout: Layout) -> Program[Response]:
+def listed(layout: Layout) -> Program[list[dict[str, str]]]:
     """One entry per frontend of every configuration."""
     entries: list[dict[str, str]] = []
     for balancer in (yield from balancers(layout)):
         text = yield from do(ReadFile(layout.haproxy_config(balancer)))
         entries += frontends((text or b"").decode())
-    return Response(200, entries)
+    return entries
 
 
 def frontends(text: str) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lbdrivers_amphora.agent import balancers, exporter, plugging, reports, vrrp
+from lbdrivers_amphora.agent import balancers, datagrams, exporter, lvs, plugging, reports, vrrp
 from lbdrivers_amphora.agent.effects import CheckCredential, Program, Reconfigure, WriteFile, do
 from lbdrivers_amphora.agent.interfaces import LOOPBACK, render
 from lbdrivers_amphora.agent.layout import PING_WRAPPER, UNPRIVILEGED_GROUP, Layout
@@ -47,6 +47,25 @@ def _put_certificate(layout: Layout, request: routes.PutServerCertificate) -> Pr
     return success(202)
 
 
+def _act(layout: Layout, request: routes.ActOnBalancer) -> Program[Response]:
+    """The object is a listener where keepalived balances datagrams, else a load balancer."""
+    if (yield from lvs.serves(layout, request.object_id)):
+        return (yield from lvs.act(layout, request))
+    return (yield from exporter.beside(layout, balancers.act(layout, request)))
+
+
+def _delete(layout: Layout, request: routes.DeleteListeners) -> Program[Response]:
+    if (yield from lvs.serves(layout, request.object_id)):
+        return (yield from lvs.delete(layout, request))
+    return (yield from exporter.beside(layout, balancers.delete(layout, request)))
+
+
+def _listed(layout: Layout) -> Program[Response]:
+    """Every listener, whoever serves it."""
+    entries = yield from balancers.listed(layout)
+    return Response(200, [*entries, *(yield from datagrams.listed(layout))])
+
+
 #: request -> program. A program that only looks runs beside others; see ``LOOKS``.
 _PROGRAMS: dict[type[Request], Callable[[Layout, Any], Program[Response]]] = {
     routes.DiscoverVersion: _version,
@@ -55,9 +74,9 @@ _PROGRAMS: dict[type[Request], Callable[[Layout, Any], Program[Response]]] = {
     routes.GetStatistics: lambda layout, _request: reports.statistics(layout),
     routes.UploadHaproxy: balancers.upload,
     routes.GetHaproxy: balancers.get,
-    routes.ActOnBalancer: lambda layout, request: exporter.beside(layout, balancers.act(layout, request)),
-    routes.DeleteListeners: lambda layout, request: exporter.beside(layout, balancers.delete(layout, request)),
-    routes.ListListeners: lambda layout, _request: balancers.listed(layout),
+    routes.ActOnBalancer: _act,
+    routes.DeleteListeners: _delete,
+    routes.ListListeners: lambda layout, _request: _listed(layout),
     routes.PutCertificate: balancers.put_certificate,
     routes.GetCertificate: balancers.get_certificate,
     routes.DeleteCertificate: balancers.delete_certificate,
@@ -67,6 +86,11 @@ _PROGRAMS: dict[type[Request], Callable[[Layout, Any], Program[Response]]] = {
     routes.UploadKeepalived: vrrp.upload,
     routes.ActOnKeepalived: vrrp.act,
     routes.FindInterface: lambda _layout, request: plugging.find_interface(request),
+    routes.PutUdpListener: lvs.put,
+    routes.GetUdpListener: lvs.get,
+    routes.PutDatagrams: datagrams.put,
+    routes.GetDatagrams: datagrams.get,
+    routes.DeleteDatagrams: datagrams.delete,
     routes.PutConfig: _put_config,
     routes.PutServerCertificate: _put_certificate,
 }
@@ -81,6 +105,8 @@ LOOKS: frozenset[type[Request]] = frozenset(
         routes.GetHaproxy,
         routes.ListListeners,
         routes.GetCertificate,
+        routes.GetDatagrams,
+        routes.GetUdpListener,
         routes.FindInterface,
     }
 )
@@ -97,7 +123,7 @@ def program(layout: Layout, request: Request) -> Program[Response]:
 
 
 def boot(layout: Layout, *, unprivileged: bool) -> Program[tuple[str, ...]]:
-    """What the agent does when it starts: files that it owns, links of an earlier life.
+    """What the agent does when it starts: files that it owns, links and rules of an earlier life.
 
     :returns: what could not be restored, for the log.
     """
@@ -106,4 +132,5 @@ def boot(layout: Layout, *, unprivileged: bool) -> Program[tuple[str, ...]]:
     yield from do(WriteFile(layout.ping_wrapper, PING_WRAPPER.encode(), 0o755))
     yield from do(WriteFile(layout.interface(LOOPBACK.name), render(LOOPBACK), 0o644))
     yield from balancers.refresh_check(layout)
-    return (yield from plugging.restore(layout))
+    troubles = yield from plugging.restore(layout)
+    return (*troubles, *(yield from datagrams.restore(layout)))

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from lbdrivers_amphora.agent.interfaces import InterfaceFile
 from lbdrivers_amphora.agent.totals import WorkerTotals
+from lbdrivers_amphora.nftables.checks import Target
 from lbdrivers_amphora.wire.report import Totals
 
 T = TypeVar("T")
@@ -194,6 +195,74 @@ class CountTotals(Effect[Mapping[str, Totals]]):
     path: str
     balancer: str
     workers: Mapping[str, WorkerTotals]
+
+
+# --- datagrams
+
+
+@dataclass(frozen=True)
+class TableCounts:
+    """What the kernel's table says: the name of its revision (None without a table), totals by listener."""
+
+    revision: str | None
+    totals: Mapping[str, Totals]
+
+
+@dataclass(frozen=True)
+class CountDatagrams(Effect[TableCounts]):
+    """Read the table's counters and fold them into the persistent ones, with nothing in between."""
+
+    path: str
+    balancer: str
+    table: str
+
+
+@dataclass(frozen=True)
+class CountFlows(Effect[Mapping[int, int]]):
+    """How many UDP flows there are now, by mark."""
+
+
+@dataclass(frozen=True)
+class EndFlows(Effect[None]):
+    """Forget UDP flows, so that their next datagrams are judged anew; absent ones are success.
+
+    :param marks: flows of these marks.
+    :param entries: flows to these addresses and ports, whatever their mark.
+    """
+
+    marks: tuple[int, ...] = ()
+    entries: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Forward(Effect[None]):
+    """Let the namespace of traffic pass packets on, or not."""
+
+    enabled: bool
+
+
+@dataclass(frozen=True)
+class Probe(Effect[None]):
+    """From now on probe these members of a load balancer, by id, and no others of it.
+
+    :param down: who is down to begin with.
+    """
+
+    balancer: str
+    targets: Mapping[str, Target]
+    down: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class AskProbes(Effect[Mapping[str, str]]):
+    """What the last probe of each member of a load balancer said."""
+
+    balancer: str
+
+
+@dataclass(frozen=True)
+class AskDataPaths(Effect[frozenset[str]]):
+    """How datagrams can be balanced here: ``nftables``, ``ipvs``. Found out once per life of the agent."""
 
 
 # --- network

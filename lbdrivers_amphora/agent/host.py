@@ -21,8 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from lbdrivers_amphora.agent import effects, files, haproxy_process, processes, totals
 from lbdrivers_amphora.agent.effects import Effect, Finished
+from lbdrivers_amphora.agent.kernel import Kernel
 from lbdrivers_amphora.agent.namespace import Namespace
+from lbdrivers_amphora.agent.prober import Prober
 from lbdrivers_amphora.agent.services import ServiceManager, last_words, log_size, running_pid
+from lbdrivers_amphora.nftables.checks import Target
 from lbdrivers_amphora.wire.report import Totals
 
 if TYPE_CHECKING:
@@ -42,9 +45,15 @@ class Host:
     """This appliance."""
 
     def __init__(
-        self, namespace: Namespace, services: ServiceManager, haproxy: str, reconfigure: Callable[[bytes], None]
+        self,
+        namespace: Namespace,
+        services: ServiceManager,
+        haproxy: str,
+        reconfigure: Callable[[bytes], None],
+        turned: Callable[[str, Mapping[str, Target]], bool],
     ) -> None:
         self._namespace = namespace
+        self._kernel, self._prober = Kernel(namespace), Prober(namespace, turned)
         self._services = services
         self._haproxy = haproxy
         self._reconfigure_with = reconfigure
@@ -66,6 +75,13 @@ class Host:
             effects.AwaitHaproxy: self._await,
             effects.AskWorkers: self._workers,
             effects.CountTotals: self._count,
+            effects.CountDatagrams: self._count_datagrams,
+            effects.CountFlows: lambda _effect: self._kernel.flows(),
+            effects.EndFlows: lambda effect: self._kernel.end_flows(effect.marks, effect.entries),
+            effects.Forward: lambda effect: self._namespace.forward(enabled=effect.enabled),
+            effects.Probe: lambda effect: self._prober.probe(effect.balancer, effect.targets, effect.down),
+            effects.AskProbes: lambda effect: self._prober.details(effect.balancer),
+            effects.AskDataPaths: lambda _effect: self._kernel.data_paths,
             effects.ListLinks: lambda _effect: self.links.list(),
             effects.MoveLink: lambda effect: self.links.move(effect.mac, effect.name),
             effects.ApplyInterface: lambda effect: self.links.apply(effect.file),
@@ -103,7 +119,9 @@ class Host:
 
     def warm_up(self) -> None:
         """Learn in the background what takes long and is asked for soon."""
-        threading.Thread(target=lambda: (self.links, self.versions), name="warm-up", daemon=True).start()
+        threading.Thread(
+            target=lambda: (self.links, self._kernel.data_paths, self.versions), name="warm-up", daemon=True
+        ).start()
 
     # --- files
 
@@ -186,6 +204,18 @@ class Host:
             if counters != before:
                 files.replace_file(path, totals.render(known | {effect.balancer: counters}), 0o640)
         return counters.totals()
+
+    def _count_datagrams(self, effect: effects.CountDatagrams) -> effects.TableCounts:
+        path = Path(effect.path)
+        with self._counters:
+            found = self._kernel.counters(effect.table)
+            said = {} if found is None else found.totals()
+            known = totals.parse_or_empty(files.read_file(path))
+            before = known.get(effect.balancer, totals.Counters())
+            counters = before.measured(said)
+            if counters != before:
+                files.replace_file(path, totals.render(known | {effect.balancer: counters}), 0o640)
+        return effects.TableCounts(None if found is None else found.revision, counters.totals())
 
     # --- the appliance
 

@@ -113,6 +113,31 @@ class Layout:
         return f"{self.vrrp}/check_scripts"
 
     @property
+    def lvs(self) -> str:
+        """Folder of what keepalived and IPVS balance, files for each listener."""
+        return f"{self.config.base_path}/lvs"
+
+    def lvs_config(self, listener_id: str) -> str:
+        return f"{self.lvs}/octavia-keepalivedlvs-{listener_id}.conf"
+
+    @property
+    def lvs_masquerade(self) -> str:
+        return f"{self.lvs}/masquerade.nft"
+
+    @property
+    def datagrams(self) -> str:
+        """Folder of what nftables balances, a folder for each load balancer."""
+        return f"{self.config.base_path}/datagrams"
+
+    def datagrams_applied(self, load_balancer_id: str) -> str:
+        """What the kernel was told last, and whose probes failed then."""
+        return f"{self.datagrams}/{load_balancer_id}/applied.json"
+
+    def datagrams_change(self, load_balancer_id: str) -> str:
+        """The last commands for nft."""
+        return f"{self.datagrams}/{load_balancer_id}/change.nft"
+
+    @property
     def plugged_interfaces(self) -> str:
         return f"{self.config.base_path}/plugged_interfaces"
 
@@ -174,4 +199,26 @@ class Layout:
             command=(sys.executable, "-m", "lbdrivers_amphora.agent.prometheus_proxy", "--pid-file", pid_file),
             pid_file=pid_file,
             log_file=f"{self.config.base_path}/prometheus-proxy.log",
+        )
+
+    def keepalived_lvs(self, listener_id: str) -> Service:
+        """keepalived, for the members of one UDP or SCTP listener."""
+        base = f"{self.lvs}/octavia-keepalivedlvs-{listener_id}"
+        return Service(
+            name=f"octavia-keepalivedlvs-{listener_id}",
+            command=(
+                *KEEPALIVED,
+                "--dont-fork",
+                "--log-console",
+                "--check",
+                "-f",
+                f"{base}.conf",
+                "-p",
+                f"{base}.pid",
+                "-c",
+                f"{base}.check.pid",
+            ),
+            pid_file=f"{base}.pid",
+            log_file=f"{base}.log",
+            applied=((f"{base}.conf", f"{base}.conf.applied"),),
         )

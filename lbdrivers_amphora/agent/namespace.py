@@ -13,7 +13,7 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -32,10 +32,10 @@ _FLAGS_REQUEST = "16sh14x"
 _SYSCTLS = {
     "net/ipv4/ip_nonlocal_bind": "1",
     "net/ipv6/ip_nonlocal_bind": "1",
-    "net/ipv4/ip_forward": "0",
     "net/ipv4/ip_local_port_range": "1024 65535",
     "net/ipv4/tcp_tw_reuse": "1",
 }
+_FORWARDING = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
 
 
 def _call(name: str, *arguments: object) -> None:
@@ -91,8 +91,14 @@ class Namespace:
         fresh = not self._mounted()
         if fresh:
             self._make()
+            # A new namespace may have inherited the host's; one that served goes on as it was.
+            self.forward(enabled=False)
         self.inside(_furnish)
         return fresh
+
+    def forward(self, *, enabled: bool) -> None:
+        """Let packets pass from one interface to another, or not."""
+        self.inside(lambda: _write_sysctls(dict.fromkeys(_FORWARDING, "1" if enabled else "0")))
 
     def _mounted(self) -> bool:
         try:
@@ -128,12 +134,16 @@ def _furnish() -> None:
 
 
 def _set_sysctls() -> None:
-    for name, value in _SYSCTLS.items():
-        path = Path("/proc/sys") / name
-        # A kernel without IPv6, or with a read-only /proc, serves what it can.
-        if path.exists() and path.read_text().split() != value.split():
-            path.write_text(value)
+    _write_sysctls(_SYSCTLS)
     # HAProxy lets its programs gain no privileges, so PING needs sockets that every group may open. Where
     # the groups are not mapped, HAProxy stays root, who needs no permission.
     with contextlib.suppress(OSError):
         Path("/proc/sys/net/ipv4/ping_group_range").write_text("0 2147483647")
+
+
+def _write_sysctls(values: Mapping[str, str]) -> None:
+    for name, value in values.items():
+        path = Path("/proc/sys") / name
+        # A kernel without IPv6, or with a read-only /proc, serves what it can.
+        if path.exists() and path.read_text().split() != value.split():
+            path.write_text(value)

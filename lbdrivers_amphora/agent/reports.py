@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from lbdrivers_amphora.agent import balancers, states
+from lbdrivers_amphora.agent import balancers, datagrams, lvs, states
 from lbdrivers_amphora.agent.effects import (
+    AskDataPaths,
     AskSystem,
     AskVersions,
     AskWorkers,
@@ -80,7 +81,7 @@ def details(layout: Layout) -> Program[Response]:
         },
         "active": True,
         "haproxy_count": running,
-        "lvs_listener_process_count": 0,
+        "lvs_listener_process_count": len((yield from lvs.running(layout))),
         "cpu_count": system.cpu_count,
         "cpu": processor_times((yield from do(ReadFile("/proc/stat"))) or b""),
         "memory": memory((yield from do(ReadFile("/proc/meminfo"))) or b""),
@@ -104,7 +105,7 @@ def _extras(layout: Layout, *, unprivileged: bool) -> Program[Extras]:
         certificate_path=layout.config.base_cert_dir,
         log_socket=LOG_SOCKET if logs else None,
         haproxy_user=None if unprivileged else "nobody",
-        capabilities=CAPABILITIES,
+        capabilities=(*CAPABILITIES, *sorted((yield from do(AskDataPaths())))),
         interfaces=(yield from plugged()),
     )
 
@@ -117,7 +118,7 @@ def _processes(layout: Layout) -> Program[tuple[int, set[str]]]:
         running += pid is not None
         text = (yield from do(ReadFile(layout.haproxy_config(balancer)))) or b""
         listeners |= {entry["uuid"] for entry in balancers.frontends(text.decode())}
-    return running, listeners
+    return running, listeners | {entry["uuid"] for entry in (yield from datagrams.listed(layout))}
 
 
 def processor_times(text: bytes) -> dict[str, object]:
@@ -154,6 +155,7 @@ def report(layout: Layout) -> Program[Report]:
         found = yield from _measure(layout, balancer)
         listeners |= found[0]
         pools |= found[1]
+    passed = yield from datagrams.reports(layout)
     keepalived = yield from do(ServicePid(layout.keepalived()))
     if keepalived is not None:
         applied = yield from do(ReadFile(layout.keepalived_applied))
@@ -163,9 +165,9 @@ def report(layout: Layout) -> Program[Report]:
         haproxy=_RUNNING if pids else _STOPPED,
         keepalived=_STOPPED if keepalived is None else _RUNNING,
         holds_vip=(yield from _holds_vip(layout)),
-        listeners=listeners,
-        pools=pools,
-        revisions=revisions,
+        listeners=listeners | dict(passed.listeners),
+        pools=pools | dict(passed.pools),
+        revisions=revisions | dict(passed.revisions),
         haproxy_pids=tuple(pids),
     )
 

@@ -13,7 +13,7 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,12 @@ from flask import Flask, Response, jsonify, request
 from gunicorn.app.base import BaseApplication
 from werkzeug.exceptions import HTTPException
 
-from lbdrivers_amphora.agent import core, effects, files, responses, services
+from lbdrivers_amphora.agent import core, datagrams, effects, files, responses, services
 from lbdrivers_amphora.agent.beacon import Beacon
 from lbdrivers_amphora.agent.host import Host, unprivileged
 from lbdrivers_amphora.agent.layout import NAMESPACE, Layout
 from lbdrivers_amphora.agent.namespace import Namespace
+from lbdrivers_amphora.nftables.checks import Target
 from lbdrivers_amphora.wire import agent_config, routes
 from lbdrivers_amphora.wire.agent_config import AgentConfig
 from lbdrivers_amphora.wire.fields import Malformed
@@ -56,7 +57,7 @@ class Agent:
             manager = services.Systemd(namespace.path)
         else:
             manager = self._supervisor = services.Supervisor(Path(self.layout.services), namespace)
-        self._host = Host(namespace, manager, config.haproxy_cmd, self._reconfigure)
+        self._host = Host(namespace, manager, config.haproxy_cmd, self._reconfigure, self._turned)
         self._beacon = Beacon(lambda: self.layout, self._host.perform)
         self._changes = threading.Lock()
 
@@ -83,6 +84,14 @@ class Agent:
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             _LOG.exception("%s failed", type(wanted).__name__)
             return responses.failure(500, "Internal Server Error", f"{type(error).__name__}: {error}")
+
+    def _turned(self, balancer: str, down: Mapping[str, Target]) -> bool:
+        """Members of a load balancer went down or came up. :returns: whether the rules say so now."""
+        with self._changes:
+            outcome = effects.run(datagrams.turned(self.layout, balancer, down), self._host.perform)
+        if not outcome.ok:
+            _LOG.error("datagrams of %s: %s", balancer, outcome.words)
+        return outcome.ok
 
     def _reconfigure(self, content: bytes) -> None:
         """Mutable options work at once, the others when the process starts again."""

@@ -1,7 +1,8 @@
 """Counters that survive HAProxy's workers: what each live worker says, and what dead ones left.
 
 Law: pure. A worker's counters start at zero and only grow; when its process is gone, the last that it
-said is folded into the base. So totals never fall, whatever reloads, restarts or crashes.
+said is folded into the base. So totals never fall, whatever reloads, restarts or crashes. The counters
+of a listener in the kernel count as a worker's.
 """
 
 from __future__ import annotations
@@ -41,6 +42,13 @@ class Counters:
                 base[listener] = base.get(listener, Totals()) + replace(counted, active_connections=0)
         return Counters(base, silent | {worker: dict(totals) for worker, totals in workers.items()})
 
+    def measured(self, listeners: Mapping[str, Totals]) -> Counters:
+        """The counters after the kernel's said this. They are read one after the other, so that a value
+        which is lower than before began at zero in between."""
+        now = {listener: {listener: counted} for listener, counted in listeners.items()}
+        going_on = {name: one for name, one in self.workers.items() if name in now and not _fell(one, now[name])}
+        return self.observed(going_on, ()).observed(now, ())
+
     def totals(self) -> dict[str, Totals]:
         """Totals since the amphora's creation, by listener."""
         result = dict(self.base)
@@ -48,6 +56,15 @@ class Counters:
             for listener, counted in totals.items():
                 result[listener] = result.get(listener, Totals()) + counted
         return result
+
+
+def _fell(before: WorkerTotals, now: WorkerTotals) -> bool:
+    """Whether any counter is lower than it was, and so began at zero in between."""
+    return any(
+        getattr(now.get(listener, Totals()), name) < getattr(known, name)
+        for listener, known in before.items()
+        for name in ("bytes_in", "bytes_out", "request_errors", "total_connections")
+    )
 
 
 def render(balancers: Mapping[str, Counters]) -> bytes:

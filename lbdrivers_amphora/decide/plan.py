@@ -1,7 +1,7 @@
 """What an apply would do, as values: for the dry run.
 
 Law: pure; nothing is touched. Each change of the tree is weighed alone, by what it does to
-HAProxy's configuration; what concerns machines comes first.
+HAProxy's configuration and to datagrams; what concerns machines comes first.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from lbdrivers.drivers.amphora import Bundle, Facts
 from lbdrivers.drivers.provider import Mildness, PlannedAction
 from lbdrivers.model.changes import Change, Created, Deleted, Ordered, Updated, apply_changes, diff
 from lbdrivers.model.resources import L7Rule, LoadBalancer, Member, Resource
+from lbdrivers_amphora.decide import datagrams
+from lbdrivers_amphora.decide.datagrams import DatagramDriver
 from lbdrivers_amphora.decide.topology import AmphoraPlan
 from lbdrivers_amphora.haproxy.transition import transition
 from lbdrivers_amphora.haproxy.translate import translate
@@ -27,23 +29,27 @@ def amphora_actions(plan: AmphoraPlan) -> Iterator[PlannedAction]:
 
 
 def tree_actions(
-    applied: LoadBalancer, desired: LoadBalancer, bundle: Callable[[LoadBalancer], Bundle], facts: Facts
+    applied: LoadBalancer,
+    desired: LoadBalancer,
+    bundle: Callable[[LoadBalancer], Bundle],
+    facts: Facts,
+    driver: DatagramDriver,
 ) -> Iterator[PlannedAction]:
     """What happens to a running load balancer, change by change.
 
     :param bundle: gives the bundle of one amphora for a tree.
     """
     before = applied
-    running = translate(bundle(before), facts)
+    running, passed = translate(bundle(before), facts), datagrams.wanted(bundle(before), facts, driver)
     labels = {resource.id: f"{kind} {_name(resource)}" for tree in (applied, desired) for kind, resource in tree.walk()}
     for change in diff(applied, desired):
         after = apply_changes(before, (change,))
         if after is None:
             raise ValueError("a desired tree cannot be nothing; removal is another verb")
-        wanted = translate(bundle(after), facts)
-        kind = Mildness(transition(running, wanted).kind)
-        yield PlannedAction(labels[_subject(change)], _action(change), kind)
-        before, running = after, wanted
+        wanted, then_passed = translate(bundle(after), facts), datagrams.wanted(bundle(after), facts, driver)
+        kinds = (Mildness(transition(running, wanted).kind), datagrams.mildness(passed, then_passed))
+        yield PlannedAction(labels[_subject(change)], _action(change), max(kinds, key=tuple(Mildness).index))
+        before, running, passed = after, wanted, then_passed
 
 
 def _subject(change: Change) -> str:

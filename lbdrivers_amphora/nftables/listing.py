@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lbdrivers_amphora.nftables.rules import counter_name
-from lbdrivers_amphora.nftables.word import Word
 from lbdrivers_amphora.wire.fields import Fields
 from lbdrivers_amphora.wire.report import Totals
 
@@ -31,9 +30,10 @@ class Counters:
 
     counts: Mapping[str, Count] = field(default_factory=dict)
 
-    def holds(self, revision: Word) -> bool:
-        """Whether the table is the one of that revision."""
-        return revision in self.counts
+    @property
+    def revision(self) -> str:
+        """The name that says which ruleset it is; empty for a table of others."""
+        return next((name for name in self.counts if name.startswith("revision-")), "")
 
     def totals(self) -> dict[str, Totals]:
         """By listener: what its clients sent and got, its flows, and the datagrams that were refused."""

@@ -76,6 +76,11 @@ def revision(table: Table) -> Word:
     return quote.revision(hashlib.md5(text(table).encode(), usedforsecurity=False).hexdigest())
 
 
+def revision_of(table: Table) -> Word:
+    """The name of the revision that is in the table."""
+    return table.counters[-1]
+
+
 def flow_marks(configuration: Configuration) -> dict[tuple[str, str], int]:
     """A mark for every member behind every listener: the same on both amphorae, and after every change."""
     pairs = sorted(

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from lbdrivers_amphora.nftables import document
+from lbdrivers_amphora.nftables.ir import Configuration
 from lbdrivers_amphora.wire.fields import Malformed, address
 from lbdrivers_amphora.wire.plugging import PlugNetwork, PlugVip, UnplugNetwork
 from lbdrivers_amphora.wire.request import Refused, Request, identifier
@@ -211,12 +213,67 @@ class _NotServed(Request):
         raise Refused(501, {"message": "Not Implemented", "details": f"{cls.METHOD} {cls.PATH} is not served here"})
 
 
-class PutUdpListener(_NotServed):
+@dataclass(frozen=True)
+class PutDatagrams(Request):
+    """Superset: everything that nftables shall balance for a load balancer."""
+
+    METHOD, PATH = "PUT", "/1.0/datagrams/{load_balancer_id}"
+    load_balancer_id: str
+    configuration: Configuration
+
+    def body(self) -> bytes:
+        return document.render(self.configuration)
+
+    @classmethod
+    def parse(cls, arguments: Mapping[str, str], body: bytes) -> Self:
+        balancer = identifier(arguments["load_balancer_id"])
+        try:
+            configuration = document.parse(body)
+        except Malformed as error:
+            raise Refused(400, {"message": "Invalid request", "details": str(error)}) from error
+        if configuration.load_balancer_id != balancer:
+            words = f"load_balancer_id: {configuration.load_balancer_id}, but the path says {balancer}"
+            raise Refused(400, {"message": "Invalid request", "details": words})
+        return cls(balancer, configuration)
+
+
+@dataclass(frozen=True)
+class GetDatagrams(Request):
+    """Superset: what nftables balances for a load balancer now."""
+
+    METHOD, PATH = "GET", "/1.0/datagrams/{load_balancer_id}"
+    load_balancer_id: str
+
+
+@dataclass(frozen=True)
+class DeleteDatagrams(Request):
+    """Superset: nftables shall balance nothing more for a load balancer."""
+
+    METHOD, PATH = "DELETE", "/1.0/datagrams/{load_balancer_id}"
+    load_balancer_id: str
+
+
+@dataclass(frozen=True)
+class PutUdpListener(Request):
+    """The keepalived configuration of a UDP or SCTP listener, for a kernel with IPVS."""
+
     METHOD, PATH = "PUT", "/1.0/listeners/{amphora_id}/{listener_id}/udp_listener"
+    amphora_id: str
+    listener_id: str
+    content: bytes
+
+    def body(self) -> bytes:
+        return self.content
+
+    @classmethod
+    def parse(cls, arguments: Mapping[str, str], body: bytes) -> Self:
+        return cls(identifier(arguments["amphora_id"]), identifier(arguments["listener_id"]), body)
 
 
-class GetUdpListener(_NotServed):
+@dataclass(frozen=True)
+class GetUdpListener(Request):
     METHOD, PATH = "GET", "/1.0/listeners/{listener_id}/udp_listener"
+    listener_id: str
 
 
 class PutInterfaceRules(_NotServed):
@@ -245,6 +302,9 @@ ROUTES: tuple[type[Request], ...] = (
     FindInterface,
     PutConfig,
     PutServerCertificate,
+    PutDatagrams,
+    GetDatagrams,
+    DeleteDatagrams,
     PutUdpListener,
     GetUdpListener,
     PutInterfaceRules,

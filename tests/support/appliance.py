@@ -178,9 +178,9 @@ class Appliance:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @contextlib.contextmanager
-    def members(self, *ports: int) -> Iterator[None]:
-        """Web servers at the client's address that answer with their port."""
-        servers = [self.inside(lambda port=port: _server(port)) for port in ports]
+    def members(self, *ports: int, address: str = CLIENT) -> Iterator[None]:
+        """Web servers, at the client's address if not elsewhere, that answer with their port."""
+        servers = [self.inside(lambda port=port: _server(port, address)) for port in ports]
         for server in servers:
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         try:
@@ -220,5 +220,5 @@ class _Server(http.server.ThreadingHTTPServer):
         self.server_name, self.server_port = "member", self.server_address[1]
 
 
-def _server(port: int) -> _Server:
-    return _Server((CLIENT, port), _Member)
+def _server(port: int, address: str) -> _Server:
+    return _Server((address, port), _Member)

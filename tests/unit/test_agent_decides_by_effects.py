@@ -314,7 +314,7 @@ def test_a_new_configuration_must_be_this_amphoras() -> None:
         assert table.did(effects.Reconfigure) == []
 
 
-_UNSERVED = {routes.PutUdpListener, routes.GetUdpListener, routes.PutInterfaceRules}
+_UNSERVED = {routes.PutInterfaceRules}
 
 
 def test_every_route_has_a_program() -> None:

@@ -48,3 +48,22 @@ def test_another_programs_file_starts_at_zero() -> None:
     )
     assert parse_or_empty(b"not json") == {}
     assert parse_or_empty(None) == {}
+
+
+def _counted(value: int) -> dict[str, Totals]:
+    return {"l": Totals(bytes_in=value)}
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["go on", "begin anew", "go away"])), max_size=30))
+def test_counters_of_the_kernel_go_on_over_new_rules(steps: list[tuple[int, str]]) -> None:
+    counters, counted, expected = Counters(), 0, 0
+    for more, event in steps:
+        if event == "go away":
+            counters, counted = counters.measured({}), 0
+        elif event == "begin anew":
+            # Unnoticed where it counted as much again before anybody looked; it never falls.
+            counters, counted = counters.measured(_counted(counted)).measured(_counted(0)), 0
+        counted, expected = counted + more, expected + more
+        counters = counters.measured(_counted(counted))
+        assert counters.totals()["l"].bytes_in == expected

@@ -7,6 +7,7 @@ from support.bundles import bundle, facts, listener, member, policy, pool, rule,
 
 from lbdrivers.drivers.provider import Mildness
 from lbdrivers.model.resources import LoadBalancer, Member
+from lbdrivers_amphora.decide.datagrams import DatagramDriver
 from lbdrivers_amphora.decide.plan import tree_actions
 
 A, B, NAMELESS = member("a"), member("b", "192.0.2.2"), member("", "192.0.2.3")
@@ -37,11 +38,36 @@ def policies(*names: str) -> LoadBalancer:
     ],
 )
 def test_actions(applied: LoadBalancer, desired: LoadBalancer, planned: list[tuple[str, str, Mildness]]) -> None:
-    found = [(one.subject, one.action, one.mildness) for one in tree_actions(applied, desired, bundle, facts())]
+    found = [
+        (one.subject, one.action, one.mildness)
+        for one in tree_actions(applied, desired, bundle, facts(), DatagramDriver.NFTABLES)
+    ]
     assert found == planned
 
 
 def test_policies_need_a_reload() -> None:
-    found = list(tree_actions(policies("a"), policies("a", "b"), bundle, facts()))
+    found = list(tree_actions(policies("a"), policies("a", "b"), bundle, facts(), DatagramDriver.NFTABLES))
     assert {one.action for one in found} == {"create"}
     assert Mildness.RELOAD in {one.mildness for one in found}
+
+
+def datagrams(*members: Member, **fields: object) -> LoadBalancer:
+    each = pool(protocol="UDP", members=members)
+    return tree((listener("dns", 53, protocol="UDP", default_pool_id=each.id, **fields),), (each,))
+
+
+@pytest.mark.parametrize(
+    ("driver", "capability", "mildness"),
+    [
+        (DatagramDriver.NFTABLES, "nftables", Mildness.RUNTIME),
+        (DatagramDriver.KEEPALIVED_LVS, "ipvs", Mildness.RESTART),
+        (DatagramDriver.KEEPALIVED_LVS, "nftables", Mildness.RUNTIME),
+    ],
+)
+def test_datagrams_are_changed_as_mildly_as_their_engine_can(
+    driver: DatagramDriver, capability: str, mildness: Mildness
+) -> None:
+    told = facts(capabilities=frozenset({capability}))
+    found = list(tree_actions(datagrams(A), datagrams(A, B, connection_limit=5), bundle, told, driver))
+    assert sorted((one.subject, one.mildness) for one in found) == [("listener dns", mildness), ("member b", mildness)]
+    assert list(tree_actions(datagrams(A), datagrams(A), bundle, told, driver)) == []

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lbdrivers_amphora.nftables.ir import Configuration, Service
 from lbdrivers_amphora.wire import routes
 from lbdrivers_amphora.wire.plugging import FixedIp, PlugNetwork, PlugVip, Route, UnplugNetwork, VipAddress, VipNetwork
 from lbdrivers_amphora.wire.request import Refused, Request
@@ -45,6 +46,11 @@ _REQUESTS: tuple[Request, ...] = (
     routes.FindInterface("fd00::1"),
     routes.PutConfig(b"[DEFAULT]\n"),
     routes.PutServerCertificate(b"pem"),
+    routes.PutDatagrams(_ID, Configuration(_ID, (Service(_ID, ("10.0.0.1", "fd00::1"), 53),))),
+    routes.GetDatagrams(_ID),
+    routes.DeleteDatagrams(_ID),
+    routes.PutUdpListener(_ID, _ID, b"virtual_server ..."),
+    routes.GetUdpListener(_ID),
 )
 
 
@@ -64,7 +70,7 @@ def test_a_request_arrives_as_it_was_sent(request_: Request) -> None:
 def test_every_route_is_served_or_said_not_to_be() -> None:
     sent = {type(request) for request in _REQUESTS}
     unserved = {kind for kind in routes.ROUTES if kind not in sent}
-    assert unserved == {routes.PutUdpListener, routes.GetUdpListener, routes.PutInterfaceRules}
+    assert unserved == {routes.PutInterfaceRules}
     for kind in unserved:
         with pytest.raises(Refused) as caught:
             kind.parse({}, b"")
