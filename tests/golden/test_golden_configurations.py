@@ -16,6 +16,7 @@ import yaml
 from support import haproxy, keepalived, nft
 
 from lbdrivers.drivers.amphora import Bundle, Facts, Peer, Role, Topology, TrafficOptions, Vip, VrrpTimers
+from lbdrivers.features import Feature, required
 from lbdrivers.model.infra import HostRoute
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.secret import Secret
@@ -29,9 +30,12 @@ from lbdrivers_amphora.keepalived import translate as keepalived_translate
 from lbdrivers_amphora.nftables import render as nftables_render
 from lbdrivers_amphora.nftables import rules
 from lbdrivers_amphora.nftables import translate as nftables_translate
+from lbdrivers_amphora.provider import FEATURES
 
 _FOLDER = Path(__file__).parent
 _CASES = sorted((_FOLDER / "cases").glob("*.golden"))
+#: What no tree asks for: the provider does it for every one.
+_IN_NO_FILE = {Feature.STATISTICS, Feature.FAILOVER}
 _SECTION = re.compile(r"^--- (haproxy\.cfg|nftables\.rules|\S*keepalived\S*\.conf)\n", re.MULTILINE)
 
 
@@ -124,6 +128,13 @@ def test_the_text_reads_back(path: Path) -> None:
         return
     configuration = haproxy_translate.translate(_bundle(document), _facts(document.get("facts", {})))
     assert haproxy_parse.parse(expected["haproxy.cfg"]) == configuration
+
+
+def test_every_feature_of_the_provider_has_a_case() -> None:
+    shown: set[Feature] = set()
+    for path in _CASES:
+        shown |= required(_bundle(_read(path)[1]).load_balancer)
+    assert not FEATURES - shown - _IN_NO_FILE
 
 
 @pytest.mark.parametrize("version", haproxy.VERSIONS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 
@@ -10,6 +11,19 @@ UNSECURED = tuple(
     (6, f"SECURITY VIOLATION - {kind} are being executed but script_security not enabled.\n")
     for kind in ("scripts", "check scripts")
 )
+
+# What is said where every member of a virtual server drains. The quorum decides about sorry servers and
+# scripts, which there are none of.
+_DRAINED = re.compile(
+    r"Warning - quorum 1 for \S+ exceeds total weight of real servers 0, reducing quorum to \d+\n"
+    r"|Virtual server \S+: hysteresis 0 >= quorum 0; setting hysteresis to \d+\n"
+)
+
+
+def without_drained(output: str) -> str:
+    """What ``keepalived -t`` said besides that all members drain."""
+    return _DRAINED.sub("", output)
+
 
 # VRRP needs its interface and the scripts to exist, IPVS its network namespace: without that, keepalived
 # says nothing and finds everything good. All are made in namespaces of their own.
