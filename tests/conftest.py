@@ -57,3 +57,14 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
     with database(request.getfixturevalue(f"{request.param}_server")) as url:
         yield url
+
+
+@pytest.fixture(scope="module", params=["2.6", "3.0"])
+def each_haproxy(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every test of the module on the floor, and on a later HAProxy."""
+    from support.haproxy import CHOICE, VERSIONS
+
+    assert request.param in VERSIONS
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CHOICE, request.param)
+        yield request.param

@@ -17,6 +17,8 @@ from lbdrivers_amphora.haproxy.stats import parse_statistics
 from lbdrivers_amphora.haproxy.transition import Reload, Runtime, failures, lingering, transition
 from lbdrivers_amphora.haproxy.translate import translate
 
+pytestmark = pytest.mark.usefixtures("each_haproxy")
+
 _VIP = loopback(0)
 _ADDRESSES = [loopback(number) for number in range(1, 7)]
 
@@ -193,7 +195,7 @@ def test_refused_commands_are_failures(site: _Site) -> None:
         backend = _configuration(running, site, pool("p")).backends[0].name
         commands = (
             f"add server {backend}/{ident('m')} 127.0.0.1:80",
-            f"add server {backend}/x 127.0.0.1:80 cookie x",
+            f"add server {backend}/x 127.0.0.1:80 resolvers x",
             f"enable server {backend}/unknown",
             f"set server {backend}/unknown addr 127.0.0.1 port 80",
             f"del server {backend}/{ident('m')}",

@@ -14,6 +14,8 @@ from lbdrivers_amphora.haproxy.stats import ServerStatistics, parse_statistics
 from lbdrivers_amphora.haproxy.transition import Runtime, transition
 from lbdrivers_amphora.haproxy.translate import translate
 
+pytestmark = pytest.mark.usefixtures("each_haproxy")
+
 _VIP, _LIVE, _DEAD = loopback(0), loopback(1), loopback(2)
 _PORT, _MEMBER_PORT = free_port(_VIP), free_port(_LIVE)
 

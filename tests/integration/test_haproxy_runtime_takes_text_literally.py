@@ -15,6 +15,8 @@ from lbdrivers.drivers.amphora import Vip
 from lbdrivers.model.resources import L7Policy, Listener, Pool
 from lbdrivers_amphora.haproxy.translate import translate
 
+pytestmark = pytest.mark.usefixtures("each_haproxy")
+
 _VIP, _MEMBER = loopback(0), loopback(1)
 _PORT, _MEMBER_PORT = free_port(_VIP), free_port(_MEMBER)
 
@@ -104,7 +106,7 @@ def _policies() -> tuple[L7Policy, ...]:
 
 
 @pytest.fixture(scope="module")
-def haproxy() -> Iterator[Haproxy]:
+def haproxy(each_haproxy: str) -> Iterator[Haproxy]:
     target: Pool = pool(members=(member("m", _MEMBER, _MEMBER_PORT),))
     headers = dict.fromkeys(("X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Real-IP"), "true")
     entry: Listener = listener(port=_PORT, default_pool_id=target.id, l7policies=_policies(), insert_headers=headers)

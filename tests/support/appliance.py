@@ -65,7 +65,9 @@ while True:
 class Appliance:
     """The agent in a box; its main namespace is also where members and clients live."""
 
-    def __init__(self, authority: TestAuthority, topology: str = agent_config.SINGLE) -> None:
+    def __init__(
+        self, authority: TestAuthority, topology: str = agent_config.SINGLE, haproxy: str = "/usr/sbin/haproxy"
+    ) -> None:
         self.amphora_id = str(uuid.uuid4())
         self.folder = Path(tempfile.mkdtemp(prefix="lbd"))
         self.config = agent_config.AgentConfig(
@@ -75,6 +77,7 @@ class Appliance:
             agent_server_ca=f"{self.folder}/client_ca.pem",
             agent_server_cert=f"{self.folder}/server.pem",
             agent_server_network_dir=f"{self.folder}/interfaces",
+            haproxy_cmd=haproxy,
             loadbalancer_topology=topology,
         )
         self.config_file = self.folder / "agent.conf"

@@ -33,24 +33,36 @@ _RELEASES = {"3.0": "trixie"}
 _ROOT = Path(__file__).parents[2]
 
 
+#: Environment variable with the version that tests run without saying one.
+CHOICE = "LBDRIVERS_TEST_HAPROXY"
+
+
+def chosen() -> str:
+    """The version under test."""
+    return os.environ.get(CHOICE, VERSIONS[0])
+
+
 @functools.cache
-def program(version: str = VERSIONS[0]) -> str:
+def program(version: str) -> str:
     """The HAProxy of that version; fetched at first use where ``make setup`` has not done it."""
     if version not in _RELEASES:
-        return "haproxy"
+        return "/usr/sbin/haproxy"
     folder = _ROOT / f".haproxy-{version}"
     installer = _ROOT / "tests" / "support" / "install_haproxy.sh"
     subprocess.run([str(installer), _RELEASES[version], str(folder)], check=True, timeout=300)
     return str(folder / "haproxy")
 
 
-def check(text: str | bytes, peer: str = "localhost", version: str = VERSIONS[0]) -> tuple[int, str]:
+def check(text: str | bytes, peer: str = "localhost", version: str | None = None) -> tuple[int, str]:
     """Exit status and output of ``haproxy -c`` on the appliance whose peer name is given."""
     with tempfile.NamedTemporaryFile(suffix=".cfg") as file:
         file.write(text if isinstance(text, bytes) else text.encode())
         file.flush()
         done = subprocess.run(
-            [program(version), "-c", "-L", peer, "-f", file.name], capture_output=True, text=True, timeout=60
+            [program(version or chosen()), "-c", "-L", peer, "-f", file.name],
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
     return done.returncode, done.stdout + done.stderr
 
@@ -79,8 +91,8 @@ def free_port(address: str) -> int:
 class Haproxy:
     """A master with its worker, in a folder of its own. Use as a context manager."""
 
-    def __init__(self, version: str = VERSIONS[0]) -> None:
-        self._program = program(version)
+    def __init__(self) -> None:
+        self._program = program(chosen())
         # Not pytest's folder: the path of a UNIX socket is limited to 107 bytes.
         self.base = Path(tempfile.mkdtemp(prefix="lbd"))
         self.base.chmod(0o755)  # HAProxy's checks run as nobody
