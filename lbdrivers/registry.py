@@ -33,6 +33,8 @@ GROUPS: Mapping[str, str] = {
 PROVIDERS = "lbdrivers.providers"
 #: Callables ``f(state_path, command_line)`` that run before a command acts and before any thread exists.
 START = "lbdrivers.start"
+#: Callables ``f(DaemonContext)`` that work until they are told to stop, see ``reconcile.daemon``.
+DAEMONS = "lbdrivers.daemons"
 #: Named by the entry-point group of somebody else's providers, each a callable ``adapt(name, driver)``
 #: that gives a factory like one of ours.
 ADAPTERS = "lbdrivers.adapters"
@@ -64,6 +66,11 @@ def load(group: str, name: str, context: DriverContext) -> Any:
         when it speaks another contract version. What the driver's own constructor raises passes.
     """
     return _factory(group, name)(context)
+
+
+def daemon(name: str) -> Any:
+    """The daemon of that name. :raises PermanentError: when there is none, or it fails to import."""
+    return _load_point(DAEMONS, name)
 
 
 def installed(configuration: ConfigOpts | None = None) -> tuple[DriverInfo, ...]:

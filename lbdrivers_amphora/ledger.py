@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from lbdrivers.drivers.context import Conflict, Record, Records
 from lbdrivers.errors import TemporaryError
+from lbdrivers_amphora.health.findings import Heard, Listening, Operating
 from lbdrivers_amphora.records import KIND_AMPHORA, KIND_BALANCER, KIND_GONE, Amphora, Balancer, Gone
 
 
@@ -38,6 +39,20 @@ class Ledger:
         """Amphorae and load balancers that were removed, for as long as they are remembered."""
         return tuple(Gone.model_validate(record.data) for record in self._records.list(KIND_GONE))
 
+    def heard(self, load_balancer_id: str) -> dict[str, Heard]:
+        """What the health manager has heard of its amphorae, by amphora id."""
+        found = self._records.list(Heard.KIND, load_balancer_id)
+        return {one.id: Heard.read(one.id, one.owner, one.data) for one in found}
+
+    def operating(self, load_balancer_id: str) -> Operating | None:
+        """The operating statuses that the health manager has found, or None."""
+        found = self._records.get(Operating.KIND, load_balancer_id)
+        return None if found is None else Operating.read(found.id, found.owner, found.data)
+
+    def listening(self) -> tuple[Listening, ...]:
+        """The health managers, those that have ended too, for a while."""
+        return tuple(Listening.read(one.id, one.owner, one.data) for one in self._records.list(Listening.KIND))
+
     def save_balancer(self, balancer: Balancer) -> None:
         """Commit; the engine's lease makes us the only writer."""
         self._save(KIND_BALANCER, balancer.id, balancer.id, balancer.model_dump(mode="json"))
@@ -50,11 +65,13 @@ class Ledger:
         """After everything of it is gone."""
         self._remember_gone(amphora_id, now)
         self._records.remove(KIND_AMPHORA, amphora_id)
+        self._records.remove(Heard.KIND, amphora_id)
 
     def forget_balancer(self, load_balancer_id: str, now: float) -> None:
         """After everything of it is gone."""
         self._remember_gone(load_balancer_id, now)
         self._records.remove(KIND_BALANCER, load_balancer_id)
+        self._records.remove(Operating.KIND, load_balancer_id)
 
     def forget_gone(self, before: float) -> None:
         """Remember no longer what was removed before that moment."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from oslo_config import cfg
 
-from lbdrivers_amphora import client_settings, settings
+from lbdrivers_amphora import client_settings, heartbeat_settings, settings
 from lbdrivers_amphora.certificates import local as certificates
 from lbdrivers_amphora.certificates import secrets
 from lbdrivers_amphora.site import settings as site
@@ -17,7 +17,14 @@ from lbdrivers_amphora.site import settings as site
 OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
     section: [
         option
-        for declared in (settings.OPTIONS, client_settings.OPTIONS, certificates.OPTIONS, secrets.OPTIONS, site.OPTIONS)
+        for declared in (
+            settings.OPTIONS,
+            client_settings.OPTIONS,
+            heartbeat_settings.OPTIONS,
+            certificates.OPTIONS,
+            secrets.OPTIONS,
+            site.OPTIONS,
+        )
         for option in declared.get(section, ())
     ]
     for section in (
@@ -25,6 +32,7 @@ OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
         "certificates",
         "controller_worker",
         "haproxy_amphora",
+        "health_manager",
         "house_keeping",
         "keepalived_vrrp",
         "local",

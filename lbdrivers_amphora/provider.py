@@ -30,6 +30,7 @@ from lbdrivers_amphora.decide.topology import TOPOLOGIES, AmphoraPlan, plan_amph
 from lbdrivers_amphora.flows import recipes
 from lbdrivers_amphora.flows.compile import run
 from lbdrivers_amphora.flows.work import Drivers, Work
+from lbdrivers_amphora.health.observe import observation as heard_observation
 from lbdrivers_amphora.keepalived.translate import PASSWORD_LENGTH
 from lbdrivers_amphora.ledger import Ledger
 from lbdrivers_amphora.records import Amphora, AmphoraStatus, Balancer
@@ -132,7 +133,10 @@ class AmphoraProvider:
         tree = LoadBalancer.model_validate_json(balancer.tree)
         tls = self._secret_files(tree)
         reports = self._reports(self._ledger.amphorae(load_balancer_id))
-        dead = frozenset(amphora.id for amphora, report in reports if report is None)
+        heard = self._ledger.heard(load_balancer_id)
+        # One whose agent answers and which is silent all the same is dead to its clients: see agent/beat.py.
+        silent = {name for name, one in heard.items() if one.silent}
+        dead = frozenset(amphora.id for amphora, report in reports if report is None or amphora.id in silent)
         missing = len(reports) < len(TOPOLOGIES[balancer.topology])
         rounds = (
             [dead]
@@ -152,11 +156,14 @@ class AmphoraProvider:
         return frozenset(balancer.id for balancer in self._ledger.balancers())
 
     def observe(self, load_balancer_id: str) -> Observation:
-        """See the contract. The last totals of each amphora are remembered, so that they outlive it."""
+        """See the contract. The last totals of each amphora are remembered, so that they outlive it. Where
+        heartbeats are sent, what they said last is told, and nobody is asked."""
         balancer = self._ledger.balancer(load_balancer_id)
         if balancer is None:
             return Observation(exists=False)
         amphorae = self._ledger.amphorae(load_balancer_id)
+        if self._settings.heartbeats.controllers:
+            return self._as_heard(balancer, amphorae)
         pairs = self._reports(amphorae)
         answered = [report for _, report in pairs if report is not None]
         operating, proxied = {}, True
@@ -240,6 +247,11 @@ class AmphoraProvider:
         serving = inspection.serving(self._ledger.amphorae(load_balancer_id))
         tree = LoadBalancer.model_validate_json(balancer.tree)
         return self._work(balancer, tree, AmphoraPlan(serving, (), ()))
+
+    def _as_heard(self, balancer: Balancer, amphorae: Iterable[Amphora]) -> Observation:
+        ledger = self._ledger
+        heard, operating = ledger.heard(balancer.id), ledger.operating(balancer.id)
+        return heard_observation(balancer, amphorae, heard, operating, ledger.listening(), self._context.now())
 
     @property
     def _drivers(self) -> Drivers:

@@ -7,7 +7,7 @@ differs from Octavia's, the field's text says why.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from oslo_config import cfg
 
@@ -18,6 +18,7 @@ from lbdrivers.settings.names import driver
 from lbdrivers_amphora.client_settings import DATAGRAM_DRIVER
 from lbdrivers_amphora.decide.datagrams import DatagramDriver
 from lbdrivers_amphora.haproxy.quote import token
+from lbdrivers_amphora.heartbeat_settings import HeartbeatSettings, read_heartbeats
 
 _CONTROLLER_WORKER = (
     cfg.StrOpt("loadbalancer_topology", default="ACTIVE_STANDBY", choices=[t.value for t in Topology]),
@@ -140,6 +141,9 @@ class AmphoraSettings:
     """What every HAProxy is told: logs, sizes, timeouts of listeners that say 0. Names and defaults are
     Octavia's, in [haproxy_amphora] and [amphora_agent]."""
 
+    heartbeats: HeartbeatSettings = field(default_factory=HeartbeatSettings)
+    """Where amphorae send heartbeats, and how."""
+
 
 def read(configuration: cfg.ConfigOpts) -> AmphoraSettings:
     """The provider's settings out of parsed configuration.
@@ -179,6 +183,7 @@ def read(configuration: cfg.ConfigOpts) -> AmphoraSettings:
                 garp_refresh_count=vrrp.vrrp_garp_refresh_count,
             ),
             traffic=_traffic(configuration),
+            heartbeats=read_heartbeats(configuration),
         )
     except (cfg.Error, ValueError) as error:
         raise refusal(error) from error

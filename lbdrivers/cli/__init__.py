@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, str] | None]] = {
     "maintain": ("renew certificates that near their end, and whatever else ages, of all load balancers", None),
     "orphans": ("list machines and ports of our names that belong to no load balancer", None),
     "worker": ("work on whatever is due, from the store or a jobboard, until SIGTERM", None),
+    "health-manager": ("hear heartbeats, keep statuses, fail over who falls silent, until SIGTERM", None),
     "drivers": ("list the installed drivers, broken ones with their cause", None),
     "networks": ("list the networks that a document can refer to", None),
     "conformance": ("hold a provider to the laws of its contract", ("name", "provider; see: lbdrivers drivers")),

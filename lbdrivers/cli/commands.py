@@ -11,13 +11,12 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from lbdrivers import drawing, registry
+from lbdrivers import drawing, features, registry
 from lbdrivers.cli import answers, upkeep
 from lbdrivers.cli.actions import Action, planned
 from lbdrivers.cli.output import Output
 from lbdrivers.cli.session import Session, now, read_document
 from lbdrivers.document import parse
-from lbdrivers.drivers.provider import check_tree
 from lbdrivers.errors import PermanentError
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.status import ProvisioningStatus
@@ -169,6 +168,13 @@ def worker(session: Session, output: Output, _arguments: Namespace) -> int:
     return work(session, output)
 
 
+def daemon(session: Session, output: Output, arguments: Namespace) -> int:
+    """Let the daemon of the command's name work until a signal says stop."""
+    from lbdrivers.cli.daemon import serve
+
+    return serve(session, output, arguments.command)
+
+
 def drivers(session: Session, output: Output, _arguments: Namespace) -> int:
     """List the installed drivers. Broken ones are listed, too: that is no failure of this command."""
     infos = registry.installed(session.configuration)
@@ -214,6 +220,7 @@ TABLE: Mapping[str, Callable[[Session, Output, Namespace], int]] = {
     "maintain": upkeep.maintain,
     "orphans": upkeep.orphans,
     "worker": worker,
+    "health-manager": daemon,
     "drivers": drivers,
     "networks": networks,
     "conformance": conformance,
@@ -229,7 +236,7 @@ def _actions(session: Session, tree: LoadBalancer, entry: Entry | None) -> tuple
     """What an apply would do; what the provider cannot do is refused here."""
     name = session.provider_name(tree)
     provider = session.provider(name)
-    check_tree(name, provider, tree)
+    features.check(name, provider.features(), tree)
     return planned(provider, tree, entry.applied if entry is not None else None)
 
 

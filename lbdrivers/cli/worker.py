@@ -7,21 +7,16 @@ once, and another worker takes over what it leaves.
 from __future__ import annotations
 
 import logging
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lbdrivers.cli.output import Output
 from lbdrivers.cli.session import Session
+from lbdrivers.cli.signals import until_signalled
 from lbdrivers.errors import InvalidInput, Problem
 from lbdrivers.reconcile.engine import Engine
 from lbdrivers.reconcile.holder import own_holder
 from lbdrivers.reconcile.outcome import Done, Failed, Outcome, Retry
 from lbdrivers.reconcile.worker import Worker
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass
@@ -67,7 +62,7 @@ def work(session: Session, output: Output) -> int:
         board = Board(settings.jobboard, holder)
     worker = Worker(session.store, engine, board, settings.worker_poll_seconds, report=tally.report)
     try:
-        with _until_signalled() as stop:
+        with until_signalled() as stop:
             output.say("working; SIGTERM ends it")
             worker.run(stop)
     finally:
@@ -76,21 +71,3 @@ def work(session: Session, output: Output) -> int:
     output.answer({"done": tally.done, "retried": tally.retried, "failed": tally.failed})
     output.say(f"ended: {tally.done} done, {tally.retried} to be tried again, {tally.failed} failed")
     return 0
-
-
-@contextmanager
-def _until_signalled() -> Iterator[threading.Event]:
-    """An event that the first signal sets."""
-    stop = threading.Event()
-
-    def handle(number: int, _frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        # Not from here: the handler runs in the very thread that may be inside the event, with its lock.
-        threading.Thread(target=stop.set).start()
-
-    before = {number: signal.signal(number, handle) for number in _SIGNALS}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

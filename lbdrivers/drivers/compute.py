@@ -6,7 +6,7 @@ after a crash at any point ``ensure`` finds what is there and goes on: no orphan
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from lbdrivers.model.infra import Machine, MachineRequest
 
@@ -43,4 +43,13 @@ class Compute(Protocol):
 
     def known(self) -> frozenset[str]:
         """Names of every machine that this driver holds, dead ones too."""
+        ...
+
+
+@runtime_checkable
+class Vantage(Protocol):
+    """Optional, beside Compute: machines are reached, and reach us, from another network namespace than ours."""
+
+    def vantage(self) -> str | None:
+        """Path of that namespace; None while there is none, as there is no machine."""
         ...

@@ -7,7 +7,7 @@ is a factory: ``factory(context)`` makes one; constructors are cheap and touch n
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -59,6 +59,18 @@ class Records(Protocol):
 
     def list(self, kind: str, owner: str | None = None) -> tuple[Record, ...]:
         """All records of the kind, optionally of one owner, by id."""
+        ...
+
+
+class MeasuredRecords(Records, Protocol):
+    """Records that many things are measured into: written in batches, looked at by their versions."""
+
+    def put_all(self, records: Iterable[Record]) -> None:
+        """Write all at once, whatever is stored and whatever their version says: the newest measurement is right."""
+        ...
+
+    def versions(self, kind: str) -> Mapping[str, tuple[str, int]]:
+        """Owner and version of every record of the kind, by id: what has changed without reading it all."""
         ...
 
 

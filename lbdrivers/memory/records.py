@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterable
 from dataclasses import replace
 
 from lbdrivers.drivers.context import Conflict, Record
 
 
 class MemoryRecords:
-    """Implements ``Records``. What is put in passes through JSON, as it would on its way to a database."""
+    """Implements ``MeasuredRecords``. What is put in passes through JSON, as it would on its way to a database."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -29,6 +30,21 @@ class MemoryRecords:
                 raise Conflict(f"the record {record.kind}/{record.id} is not at version {record.version}")
             self._records[record.kind, record.id] = written
         return written
+
+    def put_all(self, records: Iterable[Record]) -> None:
+        """See ``MeasuredRecords.put_all``."""
+        with self._lock:
+            for record in records:
+                stored = self._records.get((record.kind, record.id))
+                version = 1 if stored is None else stored.version + 1
+                data = json.loads(json.dumps(dict(record.data)))
+                self._records[record.kind, record.id] = replace(record, data=data, version=version)
+
+    def versions(self, kind: str) -> dict[str, tuple[str, int]]:
+        """See ``MeasuredRecords.versions``."""
+        with self._lock:
+            found = [one for one in self._records.values() if one.kind == kind]
+        return {one.id: (one.owner, one.version) for one in found}
 
     def remove(self, kind: str, record_id: str) -> None:
         """See ``Records.remove``."""

@@ -187,6 +187,12 @@ class Store:
             rows = connection.execute(select(load_balancers).order_by(_T.name, _T.id)).all()
         return tuple(self._entry(row) for row in rows)
 
+    def standings(self) -> dict[str, tuple[int, ProvisioningStatus]]:
+        """Wanted generation and status of every load balancer, by id: what has changed without reading any tree."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(_T.id, _T.generation, _T.status))
+            return {row.id: (row.generation, ProvisioningStatus(row.status)) for row in rows}
+
     def owner_of(self, object_id: str) -> str | None:
         """Id of the load balancer whose desired tree has an object of that id, or None."""
         with self._database.read() as connection:

@@ -148,6 +148,10 @@ class LocalCompute:
             return frozenset(path.name for path in self.site.machines.iterdir())
         return frozenset()
 
+    def vantage(self) -> str | None:
+        """See :class:`lbdrivers.drivers.compute.Vantage`: the fabric's, where the controller has its addresses."""
+        return Fabric(self.site).vantage() if self.site.path.is_dir() else None
+
     def console(self, name: str) -> str:
         """The last lines that the machine wrote, for people who look for a fault."""
         return self.site.machine(name).console_tail()

@@ -1,53 +1,103 @@
-"""Operating statuses: a pure function of what is wanted and what the amphorae report.
+"""Operating statuses: a pure function of what is wanted and what the amphorae say.
 
-Law: no side effects, no clock. Rules are those of Octavia's health manager (features of the v2
-API): a listener that should be there and is not is ERROR; a pool that is DOWN is ERROR; a pool
-with a member in ERROR is DEGRADED; the load balancer is as bad as its worst part that serves.
+Law: no side effects, no clock; the words are tables. Rules are those of Octavia's health manager: a
+listener that should be there and is not is ERROR; a pool that is DOWN is ERROR; a pool with a member in
+ERROR is DEGRADED; the load balancer is as bad as its worst part that serves. Of a pair the one that holds
+the VIP is believed, as clients meet that one; where nobody says who holds it, the graver word counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from lbdrivers.drivers.amphora import ApplianceReport, PoolState
+from lbdrivers.drivers.amphora import ApplianceReport
 from lbdrivers.drivers.provider import Statistics
 from lbdrivers.model.resources import Listener, LoadBalancer, Member, Pool
-from lbdrivers.model.status import OperatingStatus
+from lbdrivers.model.status import OperatingStatus, worst
+from lbdrivers_amphora.wire.heartbeat import Heartbeat, PoolBeat
 
 _O = OperatingStatus
+Statuses = Mapping[str, OperatingStatus]
 _LISTENER = {"OPEN": _O.ONLINE, "FULL": _O.DEGRADED}
 _POOL = {"UP": _O.ONLINE, "DOWN": _O.ERROR}
-#: beginning of HAProxy's word for a server -> status.
-_MEMBER = (
+#: beginning of HAProxy's word for a server -> status; None leaves it what it was.
+_MEMBER: tuple[tuple[str, OperatingStatus | None], ...] = (
     ("UP", _O.ONLINE),
     ("DOWN", _O.ERROR),
     ("DRAIN", _O.DRAINING),
     ("MAINT", _O.OFFLINE),
     ("no check", _O.NO_MONITOR),
+    ("RESTARTING", None),
 )
 
 
+@dataclass(frozen=True)
+class View:
+    """What one amphora says of states.
+
+    :param listeners: HAProxy's word for each frontend, by listener id.
+    :param pools: by "<pool id>:<listener id>".
+    :param holds_vip: None when it does not say.
+    """
+
+    listeners: Mapping[str, str]
+    pools: Mapping[str, PoolBeat] = field(default_factory=dict)
+    holds_vip: bool | None = None
+
+
+def view_of_report(report: ApplianceReport) -> View:
+    """What an amphora said when it was asked."""
+    return View(
+        {name: status for name, (status, _) in report.listeners.items()},
+        {
+            name: PoolBeat(pool.status, {member: state.status for member, state in pool.members.items()})
+            for name, pool in report.pools.items()
+        },
+        report.holds_vip,
+    )
+
+
+def view_of_beat(beat: Heartbeat) -> View:
+    """What an amphora said by itself."""
+    return View({name: listener.status for name, listener in beat.listeners.items()}, beat.pools, beat.holds_vip)
+
+
 def operating_statuses(tree: LoadBalancer, reports: Iterable[ApplianceReport]) -> dict[str, OperatingStatus]:
+    """Operating status of every resource of the tree, by id, out of answers of its amphorae."""
+    views = [view_of_report(report) for report in reports]
+    # Whoever was asked answers for itself alone: without a holder, the first that answered is as good.
+    return statuses(tree, [view for view in views if view.holds_vip] or views[:1])
+
+
+def statuses(tree: LoadBalancer, views: Sequence[View], before: Statuses | None = None) -> dict[str, OperatingStatus]:
     """Operating status of every resource of the tree, by id.
 
-    The amphora that holds the VIP is believed; without one, the first that answered; without any,
-    everything is OFFLINE and the load balancer ERROR.
+    Without any view everything is OFFLINE and the load balancer ERROR.
+
+    :param before: statuses until now, for words that mean "as before".
     """
-    report = _authority(reports)
+    before = before or {}
+    if not views:
+        return {resource.id: _O.OFFLINE for _, resource in tree.walk()} | {
+            tree.id: _O.ERROR if tree.admin_state_up else _O.OFFLINE
+        }
+    each = [_one(tree, view, before) for view in [view for view in views if view.holds_vip] or views]
+    if len(each) == 1:
+        return each[0]
+    return {identity: worst(one[identity] for one in each) or status for identity, status in each[0].items()}
+
+
+def _one(tree: LoadBalancer, view: View, before: Statuses) -> dict[str, OperatingStatus]:
     statuses: dict[str, OperatingStatus] = {}
-    if report is None:
-        for _, resource in tree.walk():
-            statuses[resource.id] = _O.OFFLINE
-        statuses[tree.id] = _O.ERROR if tree.admin_state_up else _O.OFFLINE
-        return statuses
-    states = _by_pool(report)
+    states = _by_pool(view)
     overall = _O.ONLINE if tree.admin_state_up else _O.OFFLINE
     for pool in tree.pools:
-        status = _pool(pool, states.get(pool.id, ()), statuses)
+        status = _pool(pool, states.get(pool.id, ()), statuses, before)
         if status in (_O.ERROR, _O.DEGRADED):
             overall = _worse(overall, status)
     for listener in tree.listeners:
-        status = _listener(tree, listener, report)
+        status = _listener(tree, listener, view)
         statuses[listener.id] = status
         if status in (_O.ERROR, _O.DEGRADED):
             overall = _worse(overall, status)
@@ -58,15 +108,10 @@ def operating_statuses(tree: LoadBalancer, reports: Iterable[ApplianceReport]) -
     return statuses
 
 
-def _authority(reports: Iterable[ApplianceReport]) -> ApplianceReport | None:
-    found = list(reports)
-    return next((report for report in found if report.holds_vip), found[0] if found else None)
-
-
-def _by_pool(report: ApplianceReport) -> dict[str, list[PoolState]]:
+def _by_pool(view: View) -> dict[str, list[PoolBeat]]:
     """A pool is reported once per listener that uses it, as "<pool>:<listener>"."""
-    states: dict[str, list[PoolState]] = {}
-    for key, state in report.pools.items():
+    states: dict[str, list[PoolBeat]] = {}
+    for key, state in view.pools.items():
         states.setdefault(key.rpartition(":")[0] or key, []).append(state)
     return states
 
@@ -81,21 +126,22 @@ def _worse(one: OperatingStatus, other: OperatingStatus) -> OperatingStatus:
     return _O.ERROR if _O.ERROR in (one, other) else other
 
 
-def _listener(tree: LoadBalancer, listener: Listener, report: ApplianceReport) -> OperatingStatus:
-    reported = report.listeners.get(listener.id)
+def _listener(tree: LoadBalancer, listener: Listener, view: View) -> OperatingStatus:
+    reported = view.listeners.get(listener.id)
     if reported is None:
         return _O.ERROR if listener.admin_state_up and tree.admin_state_up else _O.OFFLINE
-    return _LISTENER.get(reported[0], _O.ERROR)
+    return _LISTENER.get(reported, _O.ERROR)
 
 
-def _pool(pool: Pool, states: Iterable[PoolState], statuses: dict[str, OperatingStatus]) -> OperatingStatus:
+def _pool(
+    pool: Pool, states: Sequence[PoolBeat], statuses: dict[str, OperatingStatus], before: Statuses
+) -> OperatingStatus:
     """Fill in the pool, its monitor and its members; the pool's status is returned as well."""
-    states = list(states)
     status = _O.OFFLINE
     for state in states:
         status = _POOL.get(state.status, _O.ERROR) if status is not _O.ERROR else status
     for member in pool.members:
-        statuses[member.id] = _member(member, states)
+        statuses[member.id] = _member(member, states, before)
         if statuses[member.id] is _O.ERROR and status is _O.ONLINE:
             status = _O.DEGRADED
     if pool.healthmonitor is not None:
@@ -104,12 +150,30 @@ def _pool(pool: Pool, states: Iterable[PoolState], statuses: dict[str, Operating
     return status
 
 
-def _member(member: Member, states: Iterable[PoolState]) -> OperatingStatus:
+def _member(member: Member, states: Sequence[PoolBeat], before: Statuses) -> OperatingStatus:
+    known = before.get(member.id, _O.OFFLINE)
     for state in states:
-        reported = state.members.get(member.id)
-        if reported is not None:
-            return next((s for word, s in _MEMBER if reported.status.startswith(word)), _O.ERROR)
-    return _O.OFFLINE
+        word = state.members.get(member.id)
+        if word is not None:
+            found = next((status for beginning, status in _MEMBER if word.startswith(beginning)), _O.ERROR)
+            return known if found is None else found
+    # A member without a monitor is not looked at, so that it is missed says nothing of it.
+    return _O.NO_MONITOR if known is _O.NO_MONITOR else _O.OFFLINE
+
+
+def wanted_listeners(tree: LoadBalancer) -> frozenset[str]:
+    """The listeners that each amphora must report."""
+    if not tree.admin_state_up:
+        return frozenset()
+    return frozenset(listener.id for listener in tree.listeners if listener.admin_state_up)
+
+
+def is_complete(tree: LoadBalancer, view: View, *, pending: bool) -> bool:
+    """Whether the amphora reports as many listeners as it should: one that does not is not healthy.
+
+    :param pending: whether a change is on its way; then nobody can tell what it should report.
+    """
+    return pending or not tree.admin_state_up or len(view.listeners) == len(wanted_listeners(tree))
 
 
 def total_statistics(parts: Iterable[Mapping[str, Statistics]]) -> dict[str, Statistics]:

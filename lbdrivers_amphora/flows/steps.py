@@ -6,15 +6,18 @@ is committed before anything external is made from it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from lbdrivers.drivers.provider import Statistics
 from lbdrivers.errors import PermanentError, TemporaryError
 from lbdrivers.model.infra import FixedAddress, Machine, MachineRequest, MachineStatus, Nic, Port, PortRequest
 from lbdrivers.model.secret import Secret
+from lbdrivers_amphora.decide.counting import latest
 from lbdrivers_amphora.flows.work import Work
 from lbdrivers_amphora.records import AmphoraStatus
 from lbdrivers_amphora.wire import agent_config
@@ -140,6 +143,15 @@ def boot_machine(work: Work, amphora_id: str) -> None:
 def agent_configuration(work: Work, amphora_id: str) -> Secret:
     """The text of the agent's own configuration."""
     config = agent_config.AgentConfig(amphora_id, loadbalancer_topology=work.balancer.topology.value)
+    heartbeats = work.settings.heartbeats
+    if heartbeats.controllers:
+        config = replace(
+            config,
+            controller_ip_port_list=heartbeats.controllers,
+            heartbeat_interval=heartbeats.interval,
+            heartbeat_form=heartbeats.form.value,
+            heartbeat_key=heartbeats.key_of(amphora_id).reveal().decode(),
+        )
     return Secret(agent_config.render(config).encode())
 
 
@@ -236,16 +248,16 @@ def mark_pending_delete(work: Work, amphora_id: str) -> None:
 
 
 def collect_statistics(work: Work, amphora_id: str) -> None:
-    """Read the totals of an amphora that goes, if it still answers."""
+    """Read the totals of an amphora that goes, if it still answers; else the last that were seen stand."""
     amphora = work.amphora(amphora_id)
+    heard = work.ledger.heard(work.balancer.id).get(amphora_id)
+    accounts = [amphora.statistics] if heard is None else [amphora.statistics, heard.statistics]
     machine = work.drivers.compute.find(amphora.machine)
-    if machine is None or machine.status is not MachineStatus.RUNNING:
-        return
-    try:
-        report = work.drivers.amphora.report(machine, amphora.id)
-    except TemporaryError:
-        return  # it does not answer: the last totals that were seen stand
-    work.update(amphora.model_copy(update={"statistics": {k: v for k, (_, v) in report.listeners.items()}}))
+    if machine is not None and machine.status is MachineStatus.RUNNING:
+        with contextlib.suppress(TemporaryError):
+            report = work.drivers.amphora.report(machine, amphora.id)
+            accounts.insert(0, {listener: totals for listener, (_, totals) in report.listeners.items()})
+    work.update(amphora.model_copy(update={"statistics": latest(accounts)}))
 
 
 def remove_ports(work: Work, amphora_id: str) -> None:

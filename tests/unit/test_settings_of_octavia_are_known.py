@@ -25,6 +25,8 @@ DATA = Path(__file__).parent / "data"
 QUEENS = DATA / "octavia-queens.conf"
 AGENT = DATA / "amphora-agent.conf"
 HEALTH = DATA / "octavia-health-manager.conf"
+#: Each of these files has the heartbeat key of the examples.
+WEAK_KEYS = "[health_manager]\nallow_weak_heartbeat_key = true\n"
 
 
 def written(folder: Path, text: str) -> Path:
@@ -33,8 +35,14 @@ def written(folder: Path, text: str) -> Path:
     return file
 
 
+def test_its_heartbeat_key_is_one_that_everybody_knows(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="heartbeat_key: is an example that everybody knows"):
+        amphora.read(settings.load([QUEENS], state_path=tmp_path))
+
+
 def test_octavias_file_of_2018_is_loaded(tmp_path: Path) -> None:
-    configuration = settings.load([QUEENS], state_path=tmp_path)
+    allowing = written(tmp_path, WEAK_KEYS)
+    configuration = settings.load([QUEENS, allowing], state_path=tmp_path)
     core = settings.read(configuration)
     assert core.database == "mysql+pymysql://octavia:octavia_123@controller/octavia"
     assert core.default_provider == "amphora"
@@ -86,11 +94,12 @@ def test_the_agents_file_is_loaded(tmp_path: Path) -> None:
     found = settings.examine([AGENT])
     names = [place.option for place, _ in found.outdated]
     assert names == ["respawn_count", "respawn_interval", "use_upstart", "amphora_udp_driver"]
-    assert amphora.read(settings.load([AGENT], state_path=tmp_path)).topology == "ACTIVE_STANDBY"
+    allowing = written(tmp_path, WEAK_KEYS)
+    assert amphora.read(settings.load([AGENT, allowing], state_path=tmp_path)).topology == "ACTIVE_STANDBY"
 
 
 def test_several_files_are_one_configuration(tmp_path: Path) -> None:
-    later = written(tmp_path, "[controller_worker]\nloadbalancer_topology = ACTIVE_STANDBY\n")
+    later = written(tmp_path, WEAK_KEYS + "[controller_worker]\nloadbalancer_topology = ACTIVE_STANDBY\n")
     assert amphora.read(settings.load([QUEENS, later], state_path=tmp_path)).topology == "ACTIVE_STANDBY"
 
 

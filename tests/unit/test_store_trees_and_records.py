@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -308,3 +309,20 @@ def test_a_server_that_is_away_may_be_back_later_and_no_password_is_told(scheme:
     with pytest.raises(TemporaryError, match="does not answer") as caught:
         Store(f"{scheme}://somebody:hidden@127.0.0.1:1/store").list()
     assert "hidden" not in caught.value.operator
+
+
+def test_measurements_are_written_together_whatever_was_there(store: Store) -> None:
+    first = store.records.put(Record("kind", "a", {"n": 1}, "owner"))
+    store.records.put_all([Record("kind", "b", {"n": 2}, "other"), Record("kind", "a", {"n": 3}, "owner")])
+    assert store.records.get("kind", "a") == Record("kind", "a", {"n": 3}, "owner", first.version + 1)
+    assert store.records.versions("kind") == {"a": ("owner", 2), "b": ("other", 1)}
+    with pytest.raises(Conflict):
+        store.records.put(replace(first, data={}))
+    store.records.put_all([])
+    assert store.records.versions("nothing") == {}
+
+
+def test_how_all_stand_is_told_without_their_trees(store: Store) -> None:
+    tree = make_tree()
+    store.submit(tree, "memory")
+    assert store.standings() == {tree.id: (1, ProvisioningStatus.PENDING_CREATE)}

@@ -1,0 +1,41 @@
+"""What a long-running part of a driver is given: a daemon beside the engine, such as a health manager.
+
+Law: it is a callable in the entry-point group ``lbdrivers.daemons``; it works until ``stop`` is set and then
+returns. It writes no statuses of load balancers: what it wants done it asks the engine for.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from lbdrivers.drivers.context import DriverContext
+from lbdrivers.reconcile.engine import Engine
+from lbdrivers.store.store import Store
+
+
+@dataclass(frozen=True)
+class DaemonContext:
+    """Everything that a daemon may use.
+
+    :param drivers: as drivers are given it; ``load`` gives others.
+    :param stop: set when it shall end.
+    :param say: one line for people; :param complain: one about what is wrong.
+    """
+
+    drivers: DriverContext
+    store: Store
+    engine: Engine
+    stop: threading.Event
+    say: Callable[[str], None]
+    complain: Callable[[str], None]
+
+
+class Daemon(Protocol):
+    """Works until it is told to stop."""
+
+    def __call__(self, context: DaemonContext) -> None:
+        """:raises DriverError: when it can never work as configured."""
+        ...

@@ -1,0 +1,133 @@
+"""Which amphorae are failed over, and when nobody is: a pure function of who was heard when.
+
+Law: blind is not dead. Silence is acted upon only by an observer that has itself listened for a whole
+timeout, without its own loop having been late; and never when many fall silent at once: then a circuit
+breaker is open, for their availability zone or for all, on by default, and says so.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+#: The breaker of all zones together.
+EVERYWHERE = ""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """When silence is acted upon. Times in seconds.
+
+    :param timeout: an amphora that is silent for longer is silent.
+    :param grace: how much longer one is waited for that was never heard: it may still be booting.
+    :param retry: how long after a failover was asked for it is asked for again, if the amphora is still there.
+    :param share: of a zone's amphorae, and of all: so many silent at one time open the breaker, ...
+    :param least: ... if they are at least so many: a few machines of a small site may well die together.
+    :param threshold: Octavia's failover_threshold: so many silent in all open the breaker, whatever the
+        share; None: the share alone decides.
+    :param dry_run: report what would be done, and do nothing.
+    """
+
+    timeout: float = 60.0
+    grace: float = 60.0
+    retry: float = 300.0
+    share: float = 0.2
+    least: int = 5
+    threshold: int | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One amphora, as it is known at one moment.
+
+    :param silence: seconds since it was last heard; since it was first expected, when it never was.
+    :param asked: seconds since its failover was last asked for, or None.
+    :param busy: whether its load balancer is being worked on, so that nothing must be asked for now.
+    """
+
+    amphora_id: str
+    load_balancer_id: str
+    zone: str
+    silence: float
+    heard: bool = True
+    asked: float | None = None
+    busy: bool = False
+
+
+@dataclass(frozen=True)
+class Observer:
+    """How far the one who listens can be believed.
+
+    :param listening: seconds since it began to listen without a break.
+    """
+
+    listening: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What follows.
+
+    :param failovers: amphora ids whose failover is to be asked for now, longest silent first.
+    :param silent: all that are silent, whatever is done about them.
+    :param open: zone (``EVERYWHERE`` for all) -> why nothing is failed over there.
+    :param blind: why the observer trusts itself in nothing; empty when it does.
+    """
+
+    failovers: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+    open: Mapping[str, str] = field(default_factory=dict)
+    blind: str = ""
+
+
+def decide(policy: Policy, observer: Observer, subjects: Iterable[Subject]) -> Decision:
+    """What to do about who is silent."""
+    known = tuple(subjects)
+    silent = sorted((one for one in known if is_silent(policy, one)), key=lambda one: (-one.silence, one.amphora_id))
+    names = tuple(one.amphora_id for one in silent)
+    if observer.listening < policy.timeout:
+        return Decision(silent=names, blind=f"has listened for {observer.listening:.0f} s of {policy.timeout:.0f} s")
+    # Whoever is being replaced already fell silent before the others.
+    together = [one for one in known if one.asked is None]
+    if len(together) > 1 and all(is_silent(policy, one) for one in together):
+        return Decision(silent=names, blind=f"hears nobody at all: {len(together)} amphorae fell silent together")
+    breakers = open_breakers(policy, known, silent)
+    if EVERYWHERE in breakers:
+        return Decision(silent=names, open=breakers)
+    due = tuple(one.amphora_id for one in silent if one.zone not in breakers and _is_due(policy, one))
+    return Decision(() if policy.dry_run else due, names, breakers)
+
+
+def is_silent(policy: Policy, subject: Subject) -> bool:
+    """Whether the amphora should have been heard by now."""
+    return subject.silence > policy.timeout + (0.0 if subject.heard else policy.grace)
+
+
+def _is_due(policy: Policy, subject: Subject) -> bool:
+    return not subject.busy and (subject.asked is None or subject.asked >= policy.retry)
+
+
+def open_breakers(policy: Policy, known: Iterable[Subject], silent: Iterable[Subject]) -> dict[str, str]:
+    """Zone -> why its breaker is open; ``EVERYWHERE`` for all zones."""
+    totals: dict[str, int] = defaultdict(int)
+    counts: dict[str, int] = defaultdict(int)
+    for one in known:
+        totals[one.zone] += 1
+    for one in silent:
+        counts[one.zone] += 1
+    found = {
+        zone: f"{counts[zone]} of {total} amphorae are silent"
+        for zone, total in totals.items()
+        if zone != EVERYWHERE and _too_many(policy, counts[zone], total)
+    }
+    everybody, nobody_hears = sum(totals.values()), sum(counts.values())
+    beyond = policy.threshold is not None and nobody_hears >= policy.threshold
+    if beyond or _too_many(policy, nobody_hears, everybody):
+        found[EVERYWHERE] = f"{nobody_hears} of {everybody} amphorae are silent"
+    return found
+
+
+def _too_many(policy: Policy, silent: int, total: int) -> bool:
+    return silent >= policy.least and silent > policy.share * total

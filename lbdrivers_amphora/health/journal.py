@@ -1,0 +1,95 @@
+"""What the health manager reads from the store and writes to it.
+
+Law: nothing is decided here. Looking again costs the ids and versions of what there is, and the whole of
+what has changed; everything that was measured since is one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from lbdrivers.drivers.context import MeasuredRecords, Record
+from lbdrivers.model.resources import LoadBalancer
+from lbdrivers.model.status import ProvisioningStatus
+from lbdrivers.store.store import Store
+from lbdrivers_amphora.health.findings import Finding, Heard, Listening, Operating
+from lbdrivers_amphora.health.watch import Changes, Expected, Standing
+from lbdrivers_amphora.records import KIND_AMPHORA, Amphora, AmphoraStatus
+
+F = TypeVar("F", bound=Finding)
+
+#: So many changed records are read one by one; more are read with all others.
+_FEW = 50
+_PENDING = frozenset(
+    {ProvisioningStatus.PENDING_CREATE, ProvisioningStatus.PENDING_UPDATE, ProvisioningStatus.PENDING_DELETE}
+)
+
+
+class Journal:
+    """The store, as the health manager uses it. Every method may raise TemporaryError."""
+
+    def __init__(self, store: Store, records: MeasuredRecords) -> None:
+        self._store = store
+        self._records = records
+        self._serving: dict[str, tuple[int, bool]] = {}
+
+    def expected(self) -> tuple[list[Expected], dict[str, Standing]]:
+        """The amphorae that serve, and how their load balancers stand."""
+        versions = self._records.versions(KIND_AMPHORA)
+        self._look_at([name for name, (_, version) in versions.items() if self._serving.get(name, (0,))[0] != version])
+        self._serving = {name: known for name, known in self._serving.items() if name in versions}
+        expected = [
+            Expected(name, owner)
+            for name, (owner, _) in versions.items()
+            if name in self._serving and self._serving[name][1]
+        ]
+        standings = {
+            identity: Standing(generation, status is not ProvisioningStatus.ACTIVE, status in _PENDING)
+            for identity, (generation, status) in self._store.standings().items()
+        }
+        return expected, standings
+
+    def _look_at(self, changed: list[str]) -> None:
+        found = (
+            [record for name in changed if (record := self._records.get(KIND_AMPHORA, name))]
+            if len(changed) <= _FEW
+            else self._records.list(KIND_AMPHORA)
+        )
+        for record in found:
+            serves = Amphora.model_validate(record.data).status is AmphoraStatus.ALLOCATED
+            self._serving[record.id] = (record.version, serves)
+
+    def tree(self, load_balancer_id: str) -> LoadBalancer | None:
+        """The wanted tree, or None when there is none any more."""
+        entry = self._store.get(load_balancer_id)
+        return None if entry is None else entry.desired
+
+    def restore(self) -> tuple[list[Heard], list[Operating]]:
+        """What an earlier life wrote down."""
+        return self._all(Heard), self._all(Operating)
+
+    def _all(self, kind: type[F]) -> list[F]:
+        return [kind.read(one.id, one.owner, one.data) for one in self._records.list(kind.KIND)]
+
+    def heard(self, amphora_id: str) -> Heard | None:
+        """What was written of an amphora last, by whomever."""
+        found = self._records.get(Heard.KIND, amphora_id)
+        return None if found is None else Heard.read(found.id, found.owner, found.data)
+
+    def write(self, changes: Changes, *others: Listening) -> None:
+        """Everything in one transaction."""
+        findings: tuple[Finding, ...] = (*changes.heard, *changes.operating, *others)
+        self._records.put_all([Record(one.KIND, one.key, one.data(), one.owner) for one in findings])
+
+    def forget_others(self, amphorae: Iterable[str]) -> None:
+        """Remove what was heard of amphorae that are gone: a heartbeat may have been written down after them."""
+        known = self._records.versions(KIND_AMPHORA).keys() | set(amphorae)
+        for name in self._records.versions(Heard.KIND).keys() - known:
+            self._records.remove(Heard.KIND, name)
+
+    def forget_listeners(self, before: float) -> None:
+        """Remove health managers that have not listened since (seconds since the epoch)."""
+        for one in self._all(Listening):
+            if one.at < before:
+                self._records.remove(Listening.KIND, one.key)

@@ -1,0 +1,294 @@
+"""What is known of every amphora and load balancer, in memory: who was heard when, what they say, what they count.
+
+Law: no I/O; ``now`` is an argument and comes from a clock that never jumps. What has changed since it was
+last taken is gathered by amphora and load balancer, so that however many heartbeats come, no more than one
+write each is left to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from lbdrivers.model.resources import LoadBalancer
+from lbdrivers.model.status import OperatingStatus
+from lbdrivers_amphora.decide import counting, health
+from lbdrivers_amphora.decide.counting import Counted
+from lbdrivers_amphora.decide.failover import EVERYWHERE, Subject
+from lbdrivers_amphora.decide.health import View, is_complete, statuses, view_of_beat
+from lbdrivers_amphora.health.findings import Heard, Operating
+from lbdrivers_amphora.wire.heartbeat import Header, Heartbeat
+
+
+@dataclass(frozen=True)
+class Expected:
+    """An amphora that should be heard."""
+
+    amphora_id: str
+    load_balancer_id: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a load balancer stands with the engine.
+
+    :param generation: of its wanted tree.
+    :param pending: whether somebody is bringing it about, or has failed to: what amphorae should report is open.
+    :param busy: whether it must not be asked for a failover now.
+    """
+
+    generation: int
+    pending: bool
+    busy: bool
+
+
+@dataclass
+class _Amphora:
+    expected: Expected
+    since: float
+    """When it was first expected."""
+    heard: float | None = None
+    """When it was last heard and healthy."""
+    at: float = 0.0
+    """The same on the wall's clock."""
+    epoch: int = 0
+    sequence: int = -1
+    view: View | None = None
+    counted: Mapping[str, Counted] = field(default_factory=dict)
+    asked: float | None = None
+    silent: bool = False
+
+
+@dataclass
+class _Balancer:
+    amphorae: set[str] = field(default_factory=set)
+    standing: Standing | None = None
+    zone: str = EVERYWHERE
+    """Its availability zone, once its tree was seen."""
+    complete: int | None = None
+    """How many listeners each amphora must report; None while unknown or open."""
+    statuses: Mapping[str, OperatingStatus] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What has to be written down."""
+
+    heard: tuple[Heard, ...]
+    operating: tuple[Operating, ...]
+
+
+class Watch:
+    """The memory of a health manager.
+
+    :param timeout: seconds after which what an amphora said counts no more.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._amphorae: dict[str, _Amphora] = {}
+        self._balancers: dict[str, _Balancer] = {}
+        self._touched: set[str] = set()
+        self._unsettled: set[str] = set()
+        self._changed: set[str] = set()
+        self.incomplete: set[str] = set()
+
+    # -- what is expected -------------------------------------------------------------------------
+
+    def expect(self, expected: Iterable[Expected], standings: Mapping[str, Standing], now: float) -> None:
+        """Watch these amphorae and no others."""
+        wanted = {one.amphora_id: one for one in expected}
+        for name in self._amphorae.keys() - wanted.keys():
+            gone = self._amphorae.pop(name)
+            self._touched.discard(name)
+            self.incomplete.discard(name)
+            self._unsettled.add(gone.expected.load_balancer_id)
+        for name, one in wanted.items():
+            known = self._amphorae.get(name)
+            if known is None:
+                self._amphorae[name] = _Amphora(one, now)
+            elif known.expected != one:
+                known.expected = one
+        members: dict[str, set[str]] = {}
+        for name, one in wanted.items():
+            members.setdefault(one.load_balancer_id, set()).add(name)
+        for identity in self._balancers.keys() - members.keys():
+            del self._balancers[identity]
+        for identity, amphorae in members.items():
+            balancer = self._balancers.setdefault(identity, _Balancer())
+            standing = standings.get(identity)
+            if balancer.standing != standing or balancer.amphorae != amphorae:
+                balancer.standing, balancer.complete = standing, None
+                self._unsettled.add(identity)
+            balancer.amphorae = amphorae
+        self._unsettled &= self._balancers.keys()
+
+    def restore(self, heard: Iterable[Heard], operating: Iterable[Operating]) -> None:
+        """Take up what an earlier life wrote down. Nobody counts as heard by that."""
+        for one in heard:
+            amphora = self._amphorae.get(one.amphora_id)
+            if amphora is not None:
+                amphora.counted, amphora.at, amphora.silent = one.counted, one.at, one.silent
+                amphora.epoch, amphora.sequence = one.epoch, one.sequence
+        for found in operating:
+            balancer = self._balancers.get(found.load_balancer_id)
+            if balancer is not None:
+                balancer.statuses = found.statuses
+
+    # -- what is heard ----------------------------------------------------------------------------
+
+    def hear(self, beat: Heartbeat | Header, now: float, wall: float) -> None:
+        """One heartbeat, of an amphora that is expected; of others nothing is kept."""
+        amphora = self._amphorae.get(beat.amphora_id)
+        if amphora is None:
+            return
+        amphora.epoch, amphora.sequence = beat.epoch, beat.sequence
+        balancer = self._balancers[amphora.expected.load_balancer_id]
+        if isinstance(beat, Header):
+            # Under overload only this is known: it lives, and was healthy when it was last looked at.
+            if beat.amphora_id in self.incomplete:
+                return
+        else:
+            self._listen(amphora, beat)
+            if balancer.complete is not None and len(beat.listeners) != balancer.complete:
+                self.incomplete.add(beat.amphora_id)
+                self._touched.add(beat.amphora_id)
+                return
+            self.incomplete.discard(beat.amphora_id)
+        if amphora.silent:
+            amphora.silent, amphora.asked = False, None
+            self._unsettled.add(amphora.expected.load_balancer_id)
+        amphora.heard, amphora.at = now, wall
+        self._touched.add(beat.amphora_id)
+
+    def _listen(self, amphora: _Amphora, beat: Heartbeat) -> None:
+        amphora.counted = counting.count_all(amphora.counted, beat)
+        view = amphora.view
+        # Compared first by what may be long: in a steady fleet this is all that is done about states.
+        if view is None or view.pools != beat.pools or view.holds_vip != beat.holds_vip or _words(view, beat):
+            amphora.view = view_of_beat(beat)
+            self._unsettled.add(amphora.expected.load_balancer_id)
+
+    def heard_elsewhere(self, amphora_id: str, now: float, wall: float) -> None:
+        """Another health manager has heard it."""
+        amphora = self._amphorae.get(amphora_id)
+        if amphora is not None:
+            amphora.heard, amphora.at = now, wall
+
+    # -- what follows -----------------------------------------------------------------------------
+
+    def unsettled(self) -> tuple[tuple[str, int], ...]:
+        """Load balancers whose statuses must be found anew, with the generation of the tree to do it by."""
+        found = []
+        for identity in self._unsettled:
+            balancer = self._balancers[identity]
+            # One that was never heard has nothing to be found; looking at its tree would be for nothing.
+            if balancer.standing is not None and any(self._amphorae[name].view for name in balancer.amphorae):
+                found.append((identity, balancer.standing.generation))
+        return tuple(found)
+
+    def settle(self, tree: LoadBalancer, now: float) -> dict[str, tuple[OperatingStatus | None, OperatingStatus]]:
+        """Find the statuses of a load balancer; those that changed, as (before, after) by object id."""
+        balancer = self._balancers.get(tree.id)
+        self._unsettled.discard(tree.id)
+        if balancer is None or balancer.standing is None:
+            return {}
+        pending, balancer.zone = balancer.standing.pending, tree.availability_zone or EVERYWHERE
+        balancer.complete = len(health.wanted_listeners(tree)) if not pending and tree.admin_state_up else None
+        views = self._views(tree, balancer, now, pending=pending)
+        found = statuses(tree, views, balancer.statuses)
+        before = balancer.statuses
+        changed = {one: (before.get(one), status) for one, status in found.items() if before.get(one) is not status}
+        if changed or before.keys() != found.keys():
+            balancer.statuses = found
+            self._changed.add(tree.id)
+        return changed
+
+    def _views(self, tree: LoadBalancer, balancer: _Balancer, now: float, *, pending: bool) -> list[View]:
+        """What counts: said by amphorae that are not silent, if they report all listeners; else by any of them."""
+        fresh = []
+        for name in sorted(balancer.amphorae):
+            amphora = self._amphorae[name]
+            recent = amphora.heard is not None and now - amphora.heard <= self._timeout
+            if amphora.view is not None and (recent or name in self.incomplete):
+                fresh.append(amphora.view)
+        return [view for view in fresh if is_complete(tree, view, pending=pending)] or fresh
+
+    def subjects(self, now: float) -> tuple[Subject, ...]:
+        """Everybody, as a decision about failovers wants it."""
+        found = []
+        for name, amphora in self._amphorae.items():
+            balancer = self._balancers[amphora.expected.load_balancer_id]
+            asked = None if amphora.asked is None else now - amphora.asked
+            since = amphora.since if amphora.heard is None else amphora.heard
+            found.append(
+                Subject(
+                    name,
+                    amphora.expected.load_balancer_id,
+                    balancer.zone,
+                    now - since,
+                    heard=amphora.heard is not None,
+                    asked=asked,
+                    busy=balancer.standing is None or balancer.standing.busy,
+                )
+            )
+        return tuple(found)
+
+    def mark_silent(self, amphorae: Iterable[str]) -> None:
+        """These have been found silent: their word counts no more."""
+        for name in amphorae:
+            amphora = self._amphorae[name]
+            if not amphora.silent:
+                amphora.silent = True
+                self.incomplete.discard(name)
+                self._touched.add(name)
+                self._unsettled.add(amphora.expected.load_balancer_id)
+
+    def mark_asked(self, amphora_id: str, now: float) -> None:
+        """A failover of this one has been asked for."""
+        self._amphorae[amphora_id].asked = now
+
+    def stamp(self, amphora_id: str) -> float:
+        """When it was last heard, on the wall's clock; 0 for never."""
+        return self._amphorae[amphora_id].at
+
+    def take_changes(self) -> Changes:
+        """What has changed since this was asked last."""
+        touched, self._touched = self._touched, set()
+        changed, self._changed = self._changed, set()
+        return Changes(
+            tuple(self._heard(name, self._amphorae[name]) for name in touched if name in self._amphorae),
+            tuple(Operating(one, self._balancers[one].statuses) for one in changed if one in self._balancers),
+        )
+
+    def give_back(self, changes: Changes) -> None:
+        """These could not be written: they have changed still."""
+        self._touched.update(one.amphora_id for one in changes.heard if one.amphora_id in self._amphorae)
+        self._changed.update(
+            one.load_balancer_id for one in changes.operating if one.load_balancer_id in self._balancers
+        )
+
+    def __len__(self) -> int:
+        return len(self._amphorae)
+
+    @staticmethod
+    def _heard(name: str, amphora: _Amphora) -> Heard:
+        view = amphora.view
+        return Heard(
+            name,
+            amphora.expected.load_balancer_id,
+            amphora.at,
+            amphora.epoch,
+            amphora.sequence,
+            None if view is None else view.holds_vip,
+            amphora.silent,
+            amphora.counted,
+        )
+
+
+def _words(view: View, beat: Heartbeat) -> bool:
+    """Whether a listener is called otherwise than before."""
+    said = view.listeners
+    return len(said) != len(beat.listeners) or any(
+        said.get(name) != listener.status for name, listener in beat.listeners.items()
+    )

@@ -1,0 +1,137 @@
+"""Statuses, statistics and failover out of heartbeats alone, on real daemons. The tests build on one another."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from scenario.conftest import PROGRAM, Lab, document
+
+KEY = "a-key-of-this-scenario-alone-0123456789"
+CONFIGURATION = f"""
+[health_manager]
+bind_ip = 10.211.0.1
+controller_ip_port_list = 10.211.0.1:5555
+heartbeat_key = {KEY}
+heartbeat_interval = 1
+heartbeat_timeout = 3
+health_check_interval = 0.2
+flush_interval = 0.2
+failover_grace = 30
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def created(lab: Lab) -> None:
+    config = lab.file.with_suffix(".conf")
+    config.write_text(CONFIGURATION)
+    lab.options = ("--config-file", str(config))
+    lab.run("apply", lab.write(document()))
+
+
+class Manager:
+    """The health manager's process; what it says goes to a file."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._log = lab.file.with_suffix(".log")
+        with self._log.open("ab") as log:
+            command = [PROGRAM, "--state", str(lab.state), *lab.options, "health-manager"]
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text()
+
+    def end(self) -> int:
+        self.process.terminate()
+        return self.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def manager(lab: Lab, created: None) -> Iterator[Manager]:
+    made = Manager(lab)
+    try:
+        yield made
+    finally:
+        made.process.kill()
+        made.process.wait()
+
+
+def operating(lab: Lab) -> str:
+    """As the health manager wrote it down; asking the command takes longer than most of what is waited for."""
+    identity = lab.ledger.balancers()[0].id
+    found = lab.ledger.operating(identity)
+    return "" if found is None else found.statuses[identity].value
+
+
+def total_connections(lab: Lab) -> int:
+    heard = lab.ledger.heard(lab.ledger.balancers()[0].id)
+    return sum(one.total_connections for amphora in heard.values() for one in amphora.statistics.values())
+
+
+def test_cut_off_it_is_offline_with_statistics_0_and_show_says_why(lab: Lab) -> None:
+    assert lab.client().burst(10) == {"web-1": 5, "web-2": 5}
+    shown = lab.ask("show", "web")
+    assert (shown["provisioning_status"], shown["operating_status"]) == ("ACTIVE", "OFFLINE")
+    assert set(lab.ask("stats", "web")["total"].values()) == {0}
+    text = lab.run("show", "web").stdout
+    assert text.count("no health manager is listening; run: lbdrivers health-manager") == 2
+
+
+def test_heard_it_is_online_and_the_five_counters_are_exact(lab: Lab, manager: Manager) -> None:
+    lab.eventually(lambda: operating(lab) == "ONLINE")
+    assert lab.client().burst(40) == {"web-1": 20, "web-2": 20}
+    lab.eventually(lambda: total_connections(lab) >= 50)
+    assert lab.ask("show", "web")["operating_status"] == "ONLINE"
+    total = lab.ask("stats", "web")["total"]
+    assert (total["total_connections"], total["request_errors"], total["active_connections"]) == (50, 0, 0)
+    # Every request and every answer of one server is as long as every other.
+    assert total["bytes_in"] % 50 == 0 and total["bytes_in"] > 0
+    assert total["bytes_out"] % 25 == 0 and total["bytes_out"] > total["bytes_in"]
+    assert "no health manager" not in lab.run("show", "web").stdout
+
+
+def test_a_member_that_stops_is_told(lab: Lab, manager: Manager) -> None:
+    lab.world.stop("web-1")
+    lab.eventually(lambda: operating(lab) == "DEGRADED")
+    lab.world.serve("web-1", "10.211.32.11", 8080)
+    lab.eventually(lambda: operating(lab) == "ONLINE")
+
+
+def test_a_dead_amphora_is_replaced_without_anybody_asking(lab: Lab, manager: Manager) -> None:
+    before = lab.ask("stats", "web")["total"]["total_connections"]
+    appliances = lab.ask("show", "web")["appliances"]
+    holder = next(one["id"] for one in appliances if one["holds_vip"])
+    lab.world.kill_amphora(holder)
+    assert lab.client().until_answered(limit=20) is not None
+
+    def whole() -> bool:
+        heard = lab.ledger.heard(lab.ledger.balancers()[0].id)
+        return len(heard) == 2 and holder not in heard and not any(one.silent for one in heard.values())
+
+    lab.eventually(whole, limit=60)
+    lab.eventually(lambda: operating(lab) == "ONLINE")
+    assert [one["remark"] for one in lab.ask("show", "web")["appliances"]] == ["", ""]
+    assert f"amphora {holder}" in manager.said
+    assert lab.client().burst(10)["failed"] == 0
+    lab.eventually(lambda: lab.ask("stats", "web")["total"]["total_connections"] >= before + 10)
+
+
+def test_a_restarted_health_manager_fails_nothing_over_at_once(lab: Lab, manager: Manager) -> None:
+    appliances = {one["id"] for one in lab.ask("show", "web")["appliances"]}
+    manager.process.kill()
+    manager.process.wait()
+    again = Manager(lab)
+    try:
+        names = {one.name for one in lab.ledger.listening()}
+        lab.eventually(lambda: {one.name for one in lab.ledger.listening()} > names)
+        lab.eventually(lambda: operating(lab) == "ONLINE")
+        assert {one["id"] for one in lab.ask("show", "web")["appliances"]} == appliances
+    finally:
+        assert again.end() == 0
+
+
+def test_delete_leaves_nothing(lab: Lab) -> None:
+    lab.run("delete", "web")
+    assert (lab.machines(), lab.ports()) == (set(), [])

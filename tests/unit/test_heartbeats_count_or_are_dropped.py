@@ -1,0 +1,125 @@
+"""Which datagrams count: each reason to drop one, its place in the order of checks, and its price."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import replace
+
+import pytest
+
+from lbdrivers.model.secret import Secret
+from lbdrivers_amphora.health.inbox import Drop, Inbox
+from lbdrivers_amphora.heartbeat_settings import HeartbeatSettings
+from lbdrivers_amphora.wire import heartbeat
+from lbdrivers_amphora.wire.heartbeat import Form, Header, Heartbeat, ListenerBeat, PoolBeat
+
+KNOWN, STRANGER = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
+OWN = HeartbeatSettings(("x:1",), key=Secret(b"m" * 32))
+SHARED = replace(OWN, form=Form.OCTAVIA)
+
+
+def beat(amphora_id: str = KNOWN, epoch: int = 5, sequence: int = 0, members: int = 2) -> Heartbeat:
+    states = {str(uuid.UUID(int=1000 + n)): "UP" for n in range(members)}
+    return Heartbeat(amphora_id, epoch, sequence, {"l": ListenerBeat("OPEN")}, {"p:l": PoolBeat("UP", states)})
+
+
+def sealed(said: Heartbeat, key_of: str | None = None) -> bytes:
+    return heartbeat.seal_own(said, OWN.key_of(key_of or said.amphora_id).reveal())
+
+
+def inbox(settings: HeartbeatSettings = OWN, floors: dict[str, tuple[int, int]] | None = None) -> Inbox:
+    made = Inbox(settings)
+    made.know([KNOWN], floors)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("datagram", "reason"),
+    [
+        pytest.param(sealed(beat(STRANGER)), Drop.UNKNOWN, id="of nobody we know"),
+        pytest.param(sealed(beat(), key_of=STRANGER), Drop.FORGED, id="with another's key"),
+        pytest.param(sealed(beat())[:-1] + b"\0", Drop.FORGED, id="changed"),
+        pytest.param(sealed(beat())[:20], Drop.MALFORMED, id="cut off"),
+        pytest.param(b"LBD\x01", Drop.MALFORMED, id="a mark and nothing else"),
+        pytest.param(b"", Drop.OTHER_FORM, id="empty"),
+        pytest.param(heartbeat.seal_octavia(beat(), b"m" * 32), Drop.OTHER_FORM, id="of the other form"),
+    ],
+)
+def test_dropped(datagram: bytes, reason: Drop) -> None:
+    made = inbox()
+    assert made.take(datagram) is None
+    assert (made.accepted, dict(made.dropped)) == (0, {reason: 1})
+
+
+def test_repeated_and_overtaken() -> None:
+    made = inbox()
+    first, second, third = (sealed(beat(sequence=n)) for n in range(3))
+    assert made.take(first) == beat(sequence=0)
+    assert made.take(third) == beat(sequence=2)
+    assert made.take(second) is None
+    assert [made.take(one) for one in (first, second, third)] == [None] * 3
+    assert dict(made.dropped) == {Drop.OVERTAKEN: 1, Drop.REPLAYED: 3}
+
+
+def test_a_forged_one_does_not_use_up_its_number() -> None:
+    made = inbox()
+    assert made.take(sealed(beat(sequence=9), key_of=STRANGER)) is None
+    assert made.take(sealed(beat(sequence=9))) == beat(sequence=9)
+
+
+def test_an_earlier_life_is_over() -> None:
+    made = inbox()
+    made.take(sealed(beat(epoch=6)))
+    assert made.take(sealed(beat(epoch=5, sequence=99))) is None
+
+
+def test_what_was_heard_before_a_restart_is_not_heard_again() -> None:
+    made = inbox(floors={KNOWN: (5, 7), STRANGER: (1, 1)})
+    assert made.take(sealed(beat(sequence=7))) is None
+    assert made.take(sealed(beat(sequence=6))) is None
+    assert made.take(sealed(beat(sequence=8))) == beat(sequence=8)
+
+
+def test_one_that_is_gone_is_not_known_any_more() -> None:
+    made = inbox()
+    made.take(sealed(beat()))
+    made.know([STRANGER])
+    assert made.take(sealed(beat(sequence=1))) is None
+    assert made.take(sealed(beat(STRANGER))) == beat(STRANGER)
+
+
+def test_under_overload_life_is_enough() -> None:
+    assert inbox().take(sealed(beat()), alive_only=True) == Header(KNOWN, 5, 0)
+    assert inbox().take(sealed(beat(), key_of=STRANGER), alive_only=True) is None
+
+
+def test_octavias_form() -> None:
+    made = inbox(SHARED)
+    said = replace(beat(epoch=0), version=3)
+    good = heartbeat.seal_octavia(said, b"m" * 32)
+    assert made.take(good) == said
+    assert made.take(heartbeat.seal_octavia(said, b"x" * 32)) is None
+    assert made.take(heartbeat.seal_octavia(replace(said, amphora_id=STRANGER), b"m" * 32)) is None
+    assert made.take(sealed(beat())) is None
+    assert dict(made.dropped) == {Drop.FORGED: 1, Drop.UNKNOWN: 1, Drop.OTHER_FORM: 1}
+
+
+@pytest.mark.parametrize("reason", ["unknown", "forged", "replayed", "cut off"])
+def test_a_bad_one_costs_no_more_than_a_good_one(reason: str) -> None:
+    """Processor time of this thread, the least of several: what others do on the machine must not matter."""
+
+    def cost(datagrams: list[bytes], prepared: Inbox) -> float:
+        began = time.thread_time()
+        for one in datagrams:
+            prepared.take(one)
+        return time.thread_time() - began
+
+    good = [sealed(beat(sequence=n, members=50)) for n in range(300)]
+    bad = {
+        "unknown": [sealed(beat(STRANGER, sequence=n, members=50)) for n in range(300)],
+        "forged": [sealed(beat(sequence=n, members=50), key_of=STRANGER) for n in range(300)],
+        "replayed": [good[0]] * 300,
+        "cut off": [one[:-40] for one in good],
+    }[reason]
+    assert min(cost(bad, inbox()) for _ in range(5)) <= min(cost(good, inbox()) for _ in range(5))
