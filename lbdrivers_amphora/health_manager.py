@@ -214,8 +214,8 @@ class HealthManager:
 
     def _flush(self) -> None:
         with self._lock:
-            changes = self._watch.take_changes()
-        listening = Listening(self._name, self._context.drivers.now(), self._trouble)
+            changes, counts = self._watch.take_changes(), self._inbox.counts()
+        listening = Listening(self._name, self._context.drivers.now(), self._trouble, counts)
         try:
             self._journal.write(changes, listening)
         except BaseException:

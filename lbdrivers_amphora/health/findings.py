@@ -138,12 +138,17 @@ class Operating:
 
 @dataclass(frozen=True)
 class Listening:
-    """A health manager that listens; ``at`` is when it last said so, in seconds since the epoch."""
+    """A health manager that listens; ``at`` is when it last said so, in seconds since the epoch.
+
+    :param trouble: what keeps it from its work; empty when nothing does.
+    :param counts: datagrams since it began, by what became of them.
+    """
 
     KIND: ClassVar[str] = "health-manager"
     name: str
     at: float
     trouble: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -154,9 +159,9 @@ class Listening:
         return ""
 
     def data(self) -> dict[str, Any]:
-        return {"at": self.at, "trouble": self.trouble}
+        return {"at": self.at, "trouble": self.trouble, "counts": dict(self.counts)}
 
     @classmethod
     def read(cls, key: str, owner: str, data: Mapping[str, Any]) -> Self:
         del owner
-        return cls(key, data["at"], data["trouble"])
+        return cls(key, data["at"], data["trouble"], data["counts"])

@@ -43,6 +43,10 @@ class Inbox:
         self.accepted = 0
         self.dropped: Counter[Drop] = Counter()
 
+    def counts(self) -> dict[str, int]:
+        """Datagrams by what became of them."""
+        return {"accepted": self.accepted, **{reason.value: number for reason, number in self.dropped.items()}}
+
     def know(self, amphorae: Iterable[str], floors: Mapping[str, tuple[int, int]] | None = None) -> None:
         """Let these amphorae and no others speak.
 

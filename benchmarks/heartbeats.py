@@ -1,0 +1,296 @@
+"""Heartbeats a second of one health manager: real datagrams on the loopback, one receiver, a real database.
+
+A fleet of single amphorae sends as fast as the health manager takes it; the kernel's queue of its socket is kept
+short of full, so that nothing is lost, and every datagram counts only if the health manager says so. CPU is that
+of its process, system calls and database driver included, the last write to the database too; a database server's
+own is not in it. In the steady case nothing but counters changes; in the flipping case every member goes down or
+comes up with each heartbeat, and the pool with them. The fleet is as large as a second's heartbeats are many, so
+that each amphora is heard about once between two writes, and next to nothing is gathered. With ``--peer`` Octavia 19.0.0 takes the same trees' datagrams in
+the same run: its UDPStatusGetter receives, its UpdateHealthDb and update_stats work in the same process, without
+its process pools, as one core has no use for them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from support.servers import database, postgresql
+
+from lbdrivers.drivers.context import Record
+from lbdrivers.model.resources import LoadBalancer
+from lbdrivers.model.secret import Secret
+from lbdrivers.store.store import Store
+from lbdrivers_amphora.health.findings import Listening
+from lbdrivers_amphora.heartbeat_keys import amphora_key
+from lbdrivers_amphora.records import KIND_AMPHORA, Amphora, AmphoraStatus
+from lbdrivers_amphora.wire.heartbeat import Heartbeat, ListenerBeat, PoolBeat, seal_own
+from lbdrivers_amphora.wire.report import Totals
+
+SHAPES = {"1x1x2": 2, "1x1x50": 50}
+#: case -> (messages a second at least, times the peer at least)
+BUDGETS = {"steady": (10_000, 60), "flipping": (None, 20)}
+KEY = uuid.uuid4().hex + uuid.uuid4().hex
+#: Bytes in the kernel's queue beyond which the sender waits.
+QUEUE = 3 << 20
+PEER = Path(__file__).parent / "peer" / "heartbeats.py"
+PEER_REQUIREMENTS = ("octavia==19.0.0", "SQLAlchemy>=2.0,<2.1", "WebTest>=3.0", "psycopg[binary]>=3.1")
+PROGRAM = str(Path(sys.executable).parent / "lbdrivers")
+_NAMES = uuid.UUID("3f2c0b7e-4c55-4b8e-9a57-6f6f0a3c2d11")
+
+
+def name(*parts: object) -> str:
+    """An id that is the same in every run."""
+    return str(uuid.uuid5(_NAMES, ":".join(map(str, parts))))
+
+
+def tree(number: int, members: int) -> LoadBalancer:
+    """One load balancer of the fleet."""
+    pool = {
+        "id": name("pool", number),
+        "protocol": "HTTP",
+        "lb_algorithm": "ROUND_ROBIN",
+        "healthmonitor": {"id": name("monitor", number), "type": "HTTP", "delay": 5, "timeout": 4, "max_retries": 3},
+        "members": [
+            {"id": name("member", number, n), "address": f"10.0.{n // 250}.{n % 250 + 1}", "protocol_port": 80}
+            for n in range(members)
+        ],
+    }
+    front = {"id": name("listener", number), "protocol": "HTTP", "protocol_port": 80, "default_pool_id": pool["id"]}
+    body = {"id": name("lb", number), "vip_subnet_id": name("subnet"), "listeners": [front], "pools": [pool]}
+    return LoadBalancer.model_validate(body)
+
+
+def beat(number: int, members: int, turn: int, down: bool) -> Heartbeat:
+    """What its amphora says the so manieth time."""
+    states = {name("member", number, n): "DOWN" if down else "UP" for n in range(members)}
+    counted = Totals(turn % 100, 1000 * turn, 5000 * turn, 0, 10 * turn)
+    return Heartbeat(
+        name("amphora", number),
+        1,
+        turn,
+        {name("listener", number): ListenerBeat("OPEN", counted)},
+        {f"{name('pool', number)}:{name('listener', number)}": PoolBeat("DOWN" if down else "UP", states)},
+        holds_vip=True,
+    )
+
+
+def populate(store: Store, fleet: int, members: int) -> None:
+    """Load balancers that are ACTIVE, each with one amphora that serves."""
+    records = []
+    for number in range(fleet):
+        made = tree(number, members)
+        store.submit(made, "amphora")
+        store.acquire(made.id, "benchmark", time.time(), 60)
+        store.finish_apply(made.id, "benchmark", 1, made)
+        store.release(made.id, "benchmark")
+        amphora = Amphora(
+            id=name("amphora", number),
+            load_balancer_id=made.id,
+            role="STANDALONE",
+            priority=100,
+            status=AmphoraStatus.ALLOCATED,
+        )
+        records.append(Record(KIND_AMPHORA, amphora.id, amphora.model_dump(mode="json"), made.id))
+    store.records.put_all(records)
+
+
+@dataclass
+class Manager:
+    """The real command, listening on a port of the loopback."""
+
+    process: subprocess.Popen[str]
+    port: int
+    store: Store
+
+    def cpu(self) -> float:
+        """Seconds of processor time so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> float:
+        """Largest resident size so far in MB."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(text.partition("VmHWM:")[2].split()[0]) / 1024
+
+    def waiting(self) -> int:
+        """Bytes in the queue of its socket (proc(5), /proc/net/udp)."""
+        place = f"0100007F:{self.port:04X}"
+        for line in Path("/proc/net/udp").read_text().splitlines():
+            fields = line.split()
+            if fields[1] == place:
+                return int(fields[4].partition(":")[2], 16)
+        raise RuntimeError("the health manager does not listen")
+
+    def counts(self) -> dict[str, int]:
+        """What it says it took."""
+        found = [Listening.read(one.id, one.owner, one.data) for one in self.store.records.list(Listening.KIND)]
+        return dict(max(found, key=lambda one: one.at).counts) if found else {}
+
+
+@contextlib.contextmanager
+def manager(url: str, store: Store, folder: Path) -> Iterator[Manager]:
+    """A health manager on that database."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    file = folder / "benchmark.conf"
+    file.write_text(
+        f"[lbdrivers]\nstate_path = {folder}\n[database]\nconnection = {url}\n"
+        "[controller_worker]\ncompute_driver = memory\nnetwork_driver = memory\namphora_driver = memory\n"
+        "[certificates]\ncert_generator = memory\n"
+        f"[health_manager]\nbind_port = {port}\ncontroller_ip_port_list = 127.0.0.1:{port}\nheartbeat_key = {KEY}\n"
+        "heartbeat_timeout = 3600\nfailover_threads = 0\n"
+    )
+    command = [PROGRAM, "--config-file", str(file), "health-manager"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        said = {next(iter(process.stdout or ())).partition(" ")[0] for _ in range(2)}
+        if said != {"listening", "watching"}:
+            raise RuntimeError(f"the health manager does not come up: {said}")
+        yield Manager(process, port, store)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def sealed(fleet: int, members: int, turns: range, flipping: bool) -> list[bytes]:
+    """Every datagram of those turns, in the order of sending."""
+    master = Secret(KEY.encode())
+    keys = [amphora_key(master, name("amphora", number)).reveal() for number in range(fleet)]
+    return [
+        seal_own(beat(number, members, turn, flipping and turn % 2 == 1), keys[number])
+        for turn in turns
+        for number in range(fleet)
+    ]
+
+
+def send(datagrams: list[bytes], target: Manager) -> None:
+    """As fast as they are taken."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.connect(("127.0.0.1", target.port))
+        for number, datagram in enumerate(datagrams):
+            if number % 64 == 0:
+                while target.waiting() > QUEUE:
+                    time.sleep(0.001)
+            sender.send(datagram)
+        while target.waiting():
+            time.sleep(0.001)
+
+
+def measured(target: Manager, datagrams: list[bytes]) -> dict[str, float]:
+    """Messages a second and CPU for these; what was not accepted is an error."""
+    before, cpu, began = target.counts().get("accepted", 0), target.cpu(), time.perf_counter()
+    send(datagrams, target)
+    seconds = time.perf_counter() - began
+    deadline = time.monotonic() + 30
+    while (accepted := target.counts().get("accepted", 0) - before) < len(datagrams):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"of {len(datagrams)} datagrams {accepted} were accepted: {target.counts()}")
+        time.sleep(0.1)
+    return {"rate": len(datagrams) / seconds, "cpu": (target.cpu() - cpu) / len(datagrams) * 1e6}
+
+
+def ours(url: str, members: int, fleet: int, turns: int) -> dict[str, dict[str, float]]:
+    """Both cases on a new database."""
+    with tempfile.TemporaryDirectory(prefix="lbdrivers-heartbeats-") as folder:
+        store = Store(url or f"sqlite:///{folder}/lbdrivers.sqlite")
+        try:
+            populate(store, fleet, members)
+            address = url or f"sqlite:///{folder}/lbdrivers.sqlite"
+            with manager(address, store, Path(folder)) as target:
+                send(sealed(fleet, members, range(1), False), target)  # trees are read, keys derived
+                time.sleep(3)
+                found = {}
+                for case, start in (("steady", 1), ("flipping", 1 + turns)):
+                    datagrams = sealed(fleet, members, range(start, start + turns), case == "flipping")
+                    found[case] = measured(target, datagrams) | {"memory": target.memory()}
+                return found
+        finally:
+            store.close()
+
+
+def peers(folder: Path, url: str, shape: str, seconds: int) -> dict[str, dict[str, float]]:
+    """Both cases of Octavia, in an environment in the folder."""
+    python = folder / "venv" / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
+    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PEER_REQUIREMENTS], check=True)
+    with tempfile.TemporaryDirectory(prefix="lbdrivers-peer-") as scratch:
+        command = [str(python), str(PEER), url or f"sqlite:///{scratch}/octavia.sqlite", shape, str(seconds)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"the peer failed: {done.stderr[-2000:]}")
+    answer: dict[str, dict[str, float]] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def rows(arguments: argparse.Namespace, console: Console) -> Iterator[dict[str, Any]]:
+    """One for each database, shape and case."""
+    with postgresql() as server:
+        for kind in ("SQLite", "PostgreSQL"):
+            for shape, members in SHAPES.items():
+                console.print(f"{kind}, {shape} ...", style="dim")
+                with contextlib.nullcontext("") if kind == "SQLite" else database(server) as url:
+                    found = ours(url, members, arguments.fleet, arguments.turns)
+                other: dict[str, dict[str, float]] = {}
+                if arguments.peer:
+                    with contextlib.nullcontext("") if kind == "SQLite" else database(server) as url:
+                        other = peers(arguments.peer_folder, url, shape, arguments.peer_seconds)
+                for case, values in found.items():
+                    peer = other.get(case, {})
+                    row = {"case": f"{shape} {case}, {kind}", "unit": "messages/s", "ours": values["rate"]}
+                    row |= {"peer": peer.get("rate"), "ours_cpu_us": values["cpu"], "peer_cpu_us": peer.get("cpu")}
+                    row |= {"ratio": values["rate"] / peer["rate"] if peer else None, "memory_mb": values["memory"]}
+                    yield row
+
+
+def main() -> None:
+    """Measure, draw, and with --json end with one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--fleet", type=int, default=10_000, help="amphorae")
+    parser.add_argument("--turns", type=int, default=6, help="heartbeats of each")
+    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    parser.add_argument("--peer", action="store_true", help="measure Octavia 19.0.0 as well")
+    parser.add_argument("--peer-seconds", type=int, default=8, help="seconds for each of its cases")
+    default = Path(tempfile.gettempdir()) / "lbdrivers-peer"
+    parser.add_argument("--peer-folder", type=Path, default=default, help="where the peer is installed")
+    arguments = parser.parse_args()
+    console = Console(stderr=arguments.json)
+    found = list(rows(arguments, console))
+    table = Table(title=f"heartbeats a second, one receiver, {arguments.fleet} amphorae")
+    for column in ("case", "ours", "CPU each", "memory", "Octavia 19.0.0", "CPU each", "ratio", "budget"):
+        table.add_column(column, justify="left" if column == "case" else "right")
+    for row in found:
+        least, times = BUDGETS[row["case"].split()[1].rstrip(",")]
+        told = ("-", "-", "-")
+        if row["peer"]:
+            told = (f"{row['peer']:.0f}/s", f"{row['peer_cpu_us']:.0f} us", f"{row['ratio']:.0f}x")
+        budget = f"{times}x" if least is None else f"{least}/s, {times}x"
+        own = (f"{row['ours']:.0f}/s", f"{row['ours_cpu_us']:.0f} us", f"{row['memory_mb']:.0f} MB")
+        table.add_row(row["case"], *own, *told, budget)
+    console.print(table)
+    if arguments.json:
+        print(json.dumps({"rows": found}))
+
+
+if __name__ == "__main__":
+    main()
