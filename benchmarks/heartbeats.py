@@ -1,13 +1,14 @@
 """Heartbeats a second of one health manager: real datagrams on the loopback, one receiver, a real database.
 
 A fleet of single amphorae sends as fast as the health manager takes it; the kernel's queue of its socket is kept
-short of full, so that nothing is lost, and every datagram counts only if the health manager says so. CPU is that
-of its process, system calls and database driver included, the last write to the database too; a database server's
-own is not in it. In the steady case nothing but counters changes; in the flipping case every member goes down or
-comes up with each heartbeat, and the pool with them. The fleet is as large as a second's heartbeats are many, so
-that each amphora is heard about once between two writes, and next to nothing is gathered. With ``--peer`` Octavia 19.0.0 takes the same trees' datagrams in
-the same run: its UDPStatusGetter receives, its UpdateHealthDb and update_stats work in the same process, without
-its process pools, as one core has no use for them.
+short of full, so that nothing is lost, and every datagram counts only if the health manager says so. The fleet is
+as large as a second's heartbeats are many, so that each amphora is heard about once between two writes, and next to
+nothing is gathered. CPU is that of its process, system calls, database driver and the last write included; a
+database server's own is not in it. In the steady case nothing but counters changes; in the flipping case every
+member goes down or comes up with each heartbeat, and the pool with them.
+
+With ``--peer`` Octavia 19.0.0 takes datagrams of the same trees in the same run: its UDPStatusGetter receives, its
+UpdateHealthDb and update_stats work in the same process, without its process pools, as one core has no use for them.
 """
 
 from __future__ import annotations
@@ -30,8 +31,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from support.servers import database, postgresql
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lbdrivers.drivers.context import CONTRACT
-from lbdrivers.registry import ADAPTERS, GROUPS, START
+from lbdrivers.registry import ADAPTERS, DAEMONS, GROUPS, START
 from lbdrivers.settings.declared import GROUP as OPTIONS
 
 #: Where Octavia looks for drivers and their companions.
@@ -41,7 +41,7 @@ def test_every_entry_point_is_there(group: str, name: str, target: str) -> None:
 
 
 def test_entry_points_are_all_in_groups_that_are_known() -> None:
-    known = {"console_scripts", START, OPTIONS, ADAPTERS, *GROUPS, *OCTAVIA}
+    known = {"console_scripts", START, OPTIONS, ADAPTERS, DAEMONS, *GROUPS, *OCTAVIA}
     assert {group for group, _, _ in entry_points()} <= known
 
 
