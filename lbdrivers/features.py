@@ -53,6 +53,7 @@ class Feature(enum.StrEnum):
     MEMBER_WEIGHT = "member-weight"
     MEMBER_BACKUP = "member-backup"
     MEMBER_MONITOR_ADDRESS = "member-monitor-address"
+    MEMBER_SRIOV = "member-sriov"
     MONITOR_HTTP = "monitor-http"
     MONITOR_HTTPS = "monitor-https"
     MONITOR_TCP = "monitor-tcp"
@@ -77,7 +78,9 @@ _LOAD_BALANCER_FIELDS = {
     "vip_qos_policy_id": Feature.VIP_QOS,
     "vip_sg_ids": Feature.VIP_SECURITY_GROUPS,
     "flavor_id": Feature.FLAVOR,
+    "flavor_data": Feature.FLAVOR,
     "availability_zone": Feature.AVAILABILITY_ZONE,
+    "availability_zone_data": Feature.AVAILABILITY_ZONE,
 }
 _TIMEOUTS = ("timeout_client_data", "timeout_member_connect", "timeout_member_data", "timeout_tcp_inspect")
 
@@ -159,6 +162,8 @@ def _member_needs(member: Member) -> Iterator[Feature]:
         yield Feature.MEMBER_BACKUP
     if member.monitor_address or member.monitor_port:
         yield Feature.MEMBER_MONITOR_ADDRESS
+    if member.request_sriov:
+        yield Feature.MEMBER_SRIOV
 
 
 def required(tree: LoadBalancer) -> frozenset[Feature]:
@@ -169,9 +174,15 @@ def required(tree: LoadBalancer) -> frozenset[Feature]:
 def check(provider: str, available: frozenset[Feature], tree: LoadBalancer) -> None:
     """Refuse what the provider cannot do.
 
-    :raises UnsupportedError: names each missing feature and what needs it.
+    :raises UnsupportedError: names each missing feature and what needs it; or a flavor or zone of which
+        nobody has said yet what it stands for.
     """
     missing = {feature: path for feature, path in _needs(tree) if feature not in available}
     if missing:
         listed = "; ".join(f"{feature} (needed by {path})" for feature, path in sorted(missing.items()))
         raise UnsupportedError(f"the provider {provider} does not support {listed}")
+    for named, data in (("flavor_id", "flavor_data"), ("availability_zone", "availability_zone_data")):
+        if getattr(tree, named) is not None and getattr(tree, data) is None:
+            raise UnsupportedError(
+                f"loadbalancer.{named} is a name that no provider knows; write {data}, what it means"
+            )

@@ -11,12 +11,13 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from lbdrivers import drawing, features, registry
+from lbdrivers import drawing, registry
 from lbdrivers.cli import answers, upkeep
 from lbdrivers.cli.actions import Action, planned
 from lbdrivers.cli.output import Output
 from lbdrivers.cli.session import Session, now, read_document
 from lbdrivers.document import parse
+from lbdrivers.drivers.provider import check_tree
 from lbdrivers.errors import PermanentError
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.status import ProvisioningStatus
@@ -236,7 +237,7 @@ def _actions(session: Session, tree: LoadBalancer, entry: Entry | None) -> tuple
     """What an apply would do; what the provider cannot do is refused here."""
     name = session.provider_name(tree)
     provider = session.provider(name)
-    features.check(name, provider.features(), tree)
+    check_tree(name, provider, tree)
     return planned(provider, tree, entry.applied if entry is not None else None)
 
 

@@ -30,6 +30,8 @@ def build(root: Draft, problems: Problems) -> LoadBalancer | None:
     _check_ports(root, problems)
     _check_pools(root, problems)
     _check_families(root, problems)
+    _check_security_groups(root, problems)
+    _check_direct_members(root, problems)
     fields = _with_children(root, problems)
     if problems.found:
         for name in ("listeners", "pools"):  # incomplete now; the load balancer's own fields are still judged
@@ -140,6 +142,30 @@ def _check_families(root: Draft, problems: Problems) -> None:
             for member in pool.lists.get("members", []):
                 if (address := member.text("address")) and family(address) not in families:
                     problems.add(member.place("address"), message, remedy, address)
+
+
+def _check_security_groups(root: Draft, problems: Problems) -> None:
+    """The VIP's groups are its owner's, or follow from the networks that listeners allow."""
+    if not root.fields.get("vip_sg_ids"):
+        return
+    for listener in root.lists["listeners"]:
+        if listener.fields.get("allowed_cidrs"):
+            remedy = "let the groups of vip_sg_ids say it, or remove those"
+            problems.add(listener.place("allowed_cidrs"), "excludes vip_sg_ids", remedy)
+
+
+def _check_direct_members(root: Draft, problems: Problems) -> None:
+    """SR-IOV ports of members are for the flavor to allow, where it is written down."""
+    flavor = root.fields.get("flavor_data")
+    if (flavor is None and "flavor_id" in root.fields) or not isinstance(flavor, dict | None):
+        return
+    if not (flavor or {}).get("allow_member_sriov"):
+        for pool in root.lists["pools"]:
+            for member in pool.lists.get("members", []):
+                if member.fields.get("request_sriov") is True:
+                    problems.add(
+                        member.place("request_sriov"), "needs a flavor with allow_member_sriov", "remove it", "true"
+                    )
 
 
 def _references(listener: Draft) -> list[tuple[Draft, str]]:

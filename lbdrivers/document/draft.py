@@ -59,7 +59,7 @@ NOUNS: Mapping[type[BaseModel], str] = {
 
 # What the v2 API answers with, or wants where resources are created one by one.
 _ANSWERS = frozenset(
-    {"provisioning_status", "operating_status", "created_at", "updated_at", "vip_vnic_type", "vnic_type"}
+    {"provisioning_status", "operating_status", "created_at", "updated_at", "vip_vnic_type", "vnic_type", "port_id"}
 )
 _IMPLIED = frozenset({"loadbalancer_id", "loadbalancers", "listener_id", "pool_id", "healthmonitor_id"})
 # Children belong to their load balancer's project, whatever they say (v2 API).
@@ -200,8 +200,6 @@ def _unknown(model: type[BaseModel], key: str, place: Path, problems: Problems) 
         problems.add(place, f"is an answer of the API, not a part of a {noun}'s definition", "remove it")
     elif key in _IMPLIED:
         problems.add(place, "follows from where the resource stands", "remove it")
-    elif key == "request_sriov":
-        problems.add(place, "is not supported", "remove it")
     else:
         known = [*model.model_fields, *OBJECTS.get(model, {}), *(("tenant_id",) if model is LoadBalancer else ())]
         problems.add(place, f"is not a field of a {noun}", did_you_mean(key, known))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from lbdrivers.document.draft import NESTED_POOLS, Draft, Problems, did_you_mean, shorten, walk
 from lbdrivers.document.identity import child_id, load_balancer_id, member_key
 from lbdrivers.document.source import show_path
-from lbdrivers.model.resources import MonitorType, PolicyAction
+from lbdrivers.model.resources import PolicyAction
 
 _LAST = 2147483647
 _TARGETS = {
@@ -109,7 +109,7 @@ def _order(policies: list[Draft]) -> None:
 
 
 def _settle_action(policy: Draft, problems: Problems) -> None:
-    """The v2 API's rules: a target implies the action, REJECT drops targets, 302 is the default code."""
+    """The v2 API's rules: a target implies the action, REJECT drops targets."""
     fields = policy.fields
     if fields.get("action") == PolicyAction.REJECT:
         for name in (*_TARGETS, "redirect_http_code"):
@@ -125,8 +125,6 @@ def _settle_action(policy: Draft, problems: Problems) -> None:
         fields["action"] = _TARGETS[given[0]].value
     if fields.get("action") == PolicyAction.REDIRECT_TO_POOL:
         fields.pop("redirect_http_code", None)
-    elif given:
-        fields.setdefault("redirect_http_code", 302)
 
 
 # --- pools -----------------------------------------------------------------------------------
@@ -215,7 +213,7 @@ def _find(reference: Draft, pools: list[Draft], problems: Problems) -> Draft | N
 
 
 def _finish_pool(pool: Draft, problems: Problems) -> None:
-    """Ids of members and monitor; the monitor's HTTP defaults; members that stand twice."""
+    """Ids of members and monitor; members that stand twice."""
     seen: dict[tuple[str, str], Draft] = {}
     for member in list(pool.lists.get("members", [])):
         key = member_key(member.fields.get("address"), member.fields.get("protocol_port"))
@@ -225,9 +223,5 @@ def _finish_pool(pool: Draft, problems: Problems) -> None:
             problems.add(member.path, f"has the address and port of {first}", "remove one", f"{key[0]} port {key[1]}")
             pool.lists["members"].remove(member)
         seen.setdefault(key, member)
-    monitor = pool.objects.get("healthmonitor")
-    if monitor is not None:
+    if (monitor := pool.objects.get("healthmonitor")) is not None:
         monitor.derive(child_id(pool.text("id"), "healthmonitor"))
-        if monitor.fields.get("type") in (MonitorType.HTTP, MonitorType.HTTPS):
-            for name, value in (("http_method", "GET"), ("url_path", "/"), ("expected_codes", "200")):
-                monitor.fields.setdefault(name, value)

@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from lbdrivers.features import Feature
+from lbdrivers.drivers.profiles import ProfileKind
+from lbdrivers.features import Feature, check
 from lbdrivers.model.infra import Port
+from lbdrivers.model.provider_data import ProviderData
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.status import OperatingStatus
 
@@ -229,3 +231,36 @@ class VipReserver(Protocol):
         load balancer.
         """
         ...
+
+
+@runtime_checkable
+class ProfileSchemas(Protocol):
+    """Beside Provider, where it claims FLAVOR or AVAILABILITY_ZONE: what their data may say to it."""
+
+    def profile_capabilities(self, kind: ProfileKind) -> Mapping[str, str]:
+        """The keys that data may have, each with a description. Constant for the life of the object."""
+        ...
+
+    def validate_profile(self, kind: ProfileKind, data: ProviderData) -> None:
+        """Refuse data that the provider cannot carry out.
+
+        Law: changes nothing; no data are good; what is accepted here, ``apply`` carries out for a new
+        load balancer, and what is refused here, it refuses before anything is touched.
+        :raises UnsupportedError: it names each key that is unknown, or has a value that cannot be.
+        """
+        ...
+
+
+def check_tree(name: str, provider: Provider, tree: LoadBalancer) -> None:
+    """Refuse what the provider cannot do: features that it lacks, data of a flavor or zone that it does not take.
+
+    :param name: what to call the provider.
+    :raises UnsupportedError: see ``features.check`` and ``ProfileSchemas.validate_profile``.
+    """
+    check(name, provider.features(), tree)
+    for kind, data in (
+        (ProfileKind.FLAVOR, tree.flavor_data),
+        (ProfileKind.AVAILABILITY_ZONE, tree.availability_zone_data),
+    ):
+        if data and isinstance(provider, ProfileSchemas):
+            provider.validate_profile(kind, data)

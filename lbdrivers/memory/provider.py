@@ -6,25 +6,31 @@ interrupted between two changes it keeps what was done, and the next apply compl
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
+from pydantic import Field
+
 from lbdrivers.drivers.context import DriverContext
-from lbdrivers.drivers.provider import Appliance, Mildness, Observation, PlannedAction, Statistics
+from lbdrivers.drivers.profiles import ProfileKind, ProfileSchema, capabilities, read, validate
+from lbdrivers.drivers.provider import Appliance, Mildness, Observation, PlannedAction, Statistics, check_tree
 from lbdrivers.errors import PermanentError
-from lbdrivers.features import ALL, Feature, check
+from lbdrivers.features import ALL, Feature
 from lbdrivers.memory.cloud import Cloud, StoredLoadBalancer, derived_id
 from lbdrivers.memory.faults import Faults
 from lbdrivers.memory.network import MemoryNetwork
 from lbdrivers.model.changes import Change, Created, Kind, Ordered, apply_changes, diff
 from lbdrivers.model.infra import FixedAddress, Port, PortRequest
+from lbdrivers.model.provider_data import ProviderData
 from lbdrivers.model.resources import LoadBalancer, Member, Pool
 from lbdrivers.model.status import OperatingStatus
+from lbdrivers.model.values import Text
 
 _VIP_PORT = "memory-vip-"
 
 
 class MemoryProvider:
-    """Implements ``Provider``, ``Planner`` and ``VipReserver`` on the memory cloud."""
+    """Implements ``Provider``, ``Planner``, ``VipReserver`` and ``ProfileSchemas`` on the memory cloud."""
 
     contract = 1
     name = "memory"
@@ -40,7 +46,7 @@ class MemoryProvider:
 
     def apply(self, desired: LoadBalancer, applied: LoadBalancer | None) -> None:
         """See ``Provider.apply``. What it holds is known exactly, so the hint is not needed."""
-        check(self.name, self.features(), desired)
+        check_tree(self.name, self, desired)
         with self._faults.around("apply", desired, applied):
             held = self.cloud.load_balancers.get(desired.id)
             old = held.tree if held is not None else None
@@ -53,6 +59,14 @@ class MemoryProvider:
                         done += 1
             finally:
                 self._keep(desired.id, apply_changes(old, changes[:done]), addresses)
+
+    def profile_capabilities(self, kind: ProfileKind) -> Mapping[str, str]:
+        """See ``ProfileSchemas.profile_capabilities``."""
+        return capabilities(_SCHEMAS[kind])
+
+    def validate_profile(self, kind: ProfileKind, data: ProviderData) -> None:
+        """See ``ProfileSchemas.validate_profile``."""
+        validate(kind, _SCHEMAS, data)
 
     def remove(self, load_balancer_id: str) -> None:
         """See ``Provider.remove``."""
@@ -71,15 +85,7 @@ class MemoryProvider:
             vip_addresses=held.addresses,
             operating=operating_statuses(held.tree),
             statistics={listener.id: Statistics() for listener in held.tree.listeners},
-            appliances=(
-                Appliance(
-                    id=derived_id("appliance", load_balancer_id, str(held.replacements)),
-                    role="STANDALONE",
-                    status="ALLOCATED",
-                    address=None,
-                    holds_vip=True,
-                ),
-            ),
+            appliances=_appliances(held),
         )
 
     def known(self) -> frozenset[str]:
@@ -133,6 +139,42 @@ class MemoryProvider:
 
 def _vip_port(load_balancer_id: str) -> str:
     return _VIP_PORT + load_balancer_id
+
+
+class MemoryFlavor(ProfileSchema):
+    """What a flavor may say here."""
+
+    appliances: int = Field(1, ge=1, le=4, description="How many appliances a load balancer has, 1 to 4.")
+    allow_member_sriov: bool = Field(False, description="Whether members may ask for ports with SR-IOV.")
+
+
+class MemoryZone(ProfileSchema):
+    """What an availability zone may say here."""
+
+    compute_zone: Text | None = Field(None, description="Where the appliances are; they show it.")
+
+
+_SCHEMAS: Mapping[ProfileKind, type[ProfileSchema]] = {
+    ProfileKind.FLAVOR: MemoryFlavor,
+    ProfileKind.AVAILABILITY_ZONE: MemoryZone,
+}
+
+
+def _appliances(held: StoredLoadBalancer) -> tuple[Appliance, ...]:
+    """As many as the flavor says, where the zone says; the first one holds the VIP."""
+    flavor = read(ProfileKind.FLAVOR, MemoryFlavor, held.tree.flavor_data)
+    zone = read(ProfileKind.AVAILABILITY_ZONE, MemoryZone, held.tree.availability_zone_data).compute_zone
+    return tuple(
+        Appliance(
+            id=derived_id("appliance", held.tree.id, str(held.replacements), *([str(number)] if number else [])),
+            role=("BACKUP" if number else "MASTER") if flavor.appliances > 1 else "STANDALONE",
+            status="ALLOCATED",
+            address=None,
+            holds_vip=number == 0,
+            remark=f"in the zone {zone}" if zone else "",
+        )
+        for number in range(flavor.appliances)
+    )
 
 
 def _planned(change: Change) -> PlannedAction:

@@ -44,7 +44,7 @@ CREATE_ONLY: dict[Kind, tuple[str, ...]] = {
     Kind.LOAD_BALANCER: (),
     Kind.POOL: ("protocol",),
     Kind.LISTENER: ("protocol", "protocol_port"),
-    Kind.MEMBER: ("address", "protocol_port", "subnet_id"),
+    Kind.MEMBER: ("address", "protocol_port", "subnet_id", "request_sriov"),
     Kind.HEALTH_MONITOR: ("type",),
     Kind.L7POLICY: (),
     Kind.L7RULE: (),

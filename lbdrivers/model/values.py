@@ -35,7 +35,8 @@ _DN_FIELD = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _URL_REST = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?#\[\]{}|^`\"<>\\]|%)*")
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """The text itself. :raises ValueError: when it is not one line of printable text."""
     if found := _UNPRINTABLE.search(text):
         raise ValueError(f"contains the character U+{ord(found[0]):04X}; use printable characters on one line")
     return text
@@ -138,8 +139,8 @@ def _redirect_url(value: str) -> str:
 RESERVED_ADDRESSES = frozenset({"169.254.169.254"})
 
 Uuid = Annotated[str, BeforeValidator(_uuid)]
-Text = Annotated[str, BeforeValidator(_text), StringConstraints(max_length=255), AfterValidator(_one_line)]
-Reference = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_one_line)]
+Text = Annotated[str, BeforeValidator(_text), StringConstraints(max_length=255), AfterValidator(one_line)]
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(one_line)]
 Flag = StrictBool
 PortNumber = Annotated[StrictInt, Field(ge=1, le=65535)]
 Weight = Annotated[StrictInt, Field(ge=0, le=256)]

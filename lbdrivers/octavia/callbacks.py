@@ -30,7 +30,7 @@ _WORDS = {
 
 #: What the v2 API lets one change of a load balancer, and what our side alone knows of.
 _CHANGEABLE = frozenset({"name", "description", "admin_state_up", "vip_qos_policy_id", "vip_sg_ids"})
-_UNSPOKEN = frozenset({"tags", "provider"})
+_UNSPOKEN = frozenset({"tags", "provider", "flavor_id", "availability_zone"})
 
 _FARTHEST = 2147483647
 

@@ -17,10 +17,12 @@ from typing import Any
 from octavia_lib.api.drivers import exceptions
 
 from lbdrivers.drivers.context import CONTRACT, DriverContext
-from lbdrivers.drivers.provider import Observation, Statistics
+from lbdrivers.drivers.profiles import ProfileKind
+from lbdrivers.drivers.provider import Observation, Statistics, check_tree
 from lbdrivers.errors import PermanentError, TemporaryError, UnsupportedError
-from lbdrivers.features import ALL, Feature, check
+from lbdrivers.features import ALL, Feature
 from lbdrivers.model.kinds import Kind
+from lbdrivers.model.provider_data import ProviderData
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.status import ProvisioningStatus
 from lbdrivers.octavia import callbacks, models, settings
@@ -32,8 +34,11 @@ from lbdrivers.octavia.sockets import AgentSocket, is_served
 _LOOK = 0.02
 _LOOK_AT_SOCKETS = 1.0
 
-#: A tree names flavors and zones; a driver is told what they stand for, which nobody here knows.
-FEATURES = ALL - {Feature.FLAVOR, Feature.AVAILABILITY_ZONE}
+#: kind of data -> the driver's methods that describe and judge them.
+_PROFILES = {
+    ProfileKind.FLAVOR: ("get_supported_flavor_metadata", "validate_flavor"),
+    ProfileKind.AVAILABILITY_ZONE: ("get_supported_availability_zone_metadata", "validate_availability_zone"),
+}
 
 _NOT_OFFERED = (exceptions.NotImplementedError, builtins.NotImplementedError)
 _PENDING = frozenset(
@@ -59,7 +64,7 @@ class _Factory:
 
 
 class ForeignProvider:
-    """Implements ``Provider`` with an octavia-lib driver.
+    """Implements ``Provider`` and ``ProfileSchemas`` with an octavia-lib driver.
 
     :param driver: makes a driver; called for each request, as Octavia does.
     """
@@ -84,12 +89,26 @@ class ForeignProvider:
 
     def features(self) -> frozenset[Feature]:
         """See ``Provider.features``. A driver cannot be asked; what it refuses, it refuses when called."""
-        return FEATURES
+        return ALL
+
+    def profile_capabilities(self, kind: ProfileKind) -> Mapping[str, str]:
+        """See ``ProfileSchemas.profile_capabilities``. :raises UnsupportedError: when the driver takes none."""
+        describe, _judge = _PROFILES[kind]
+        with self._translated():
+            return {str(key): str(text) for key, text in getattr(self._made(), describe)().items()}
+
+    def validate_profile(self, kind: ProfileKind, data: ProviderData) -> None:
+        """See ``ProfileSchemas.validate_profile``."""
+        _describe, judge = _PROFILES[kind]
+        if data:
+            with self._translated():
+                getattr(self._made(), judge)(data.plain())
 
     def apply(self, desired: LoadBalancer, applied: LoadBalancer | None) -> None:  # noqa: ARG002 what the driver was told is on record
         """See ``Provider.apply``."""
-        check(self.name, self.features(), desired)
         held = self.desk.balancer(desired.id) or Balancer()
+        if held.told is None:
+            check_tree(self.name, self, desired)
         calls = callbacks.between(held.told, desired)
         if not calls and held.told is not None:
             return

@@ -15,8 +15,10 @@ from typing import Any
 from octavia_lib.api.drivers import data_models
 from pydantic import BaseModel, ValidationError
 
+from lbdrivers.drivers.profiles import ProfileKind
 from lbdrivers.errors import UnsupportedError
 from lbdrivers.model.kinds import CHILDREN, AnyResource, Kind
+from lbdrivers.model.provider_data import ProviderData
 from lbdrivers.model.resources import (
     HealthMonitor,
     L7Policy,
@@ -51,9 +53,16 @@ PLURALS: Mapping[Kind, str] = {
     Kind.LOAD_BALANCER: "loadbalancers",
 }
 
-#: Of our fields, those that octavia-lib does not have under the same name. The flavor and the zone
-#: travel as what they stand for, which a tree does not know.
-_OURS_ALONE = frozenset({"id", "tags", "provider", "flavor_id", "availability_zone"})
+#: octavia-lib's field -> ours: flavors and zones travel as what they stand for, without their names.
+_PROFILES = {"flavor": "flavor_data", "availability_zone": "availability_zone_data"}
+
+#: Of our fields, those that octavia-lib does not have under the same name.
+_OURS_ALONE = frozenset({"id", "tags", "provider", "request_sriov", "flavor_id", "availability_zone"}) | set(
+    _PROFILES.values()
+)
+
+#: Whether a member is reached directly -> the VNIC type of the port on its side.
+_VNIC_TYPES = {False: "normal", True: "direct"}
 
 #: Lists that the API leaves empty where there is nothing to say.
 _NEVER_EMPTY = ("tls_versions", "alpn_protocols")
@@ -102,8 +111,12 @@ def plain_fields(kind: Kind, resource: AnyResource) -> dict[str, object]:
     if isinstance(resource, Listener):
         found["insert_headers"] = dict(resource.insert_headers) or None
     if isinstance(resource, Member):
-        found["vnic_type"] = "normal"
+        found["vnic_type"] = _VNIC_TYPES[resource.request_sriov]
     return found
+
+
+def _profile(data: ProviderData | None) -> dict[str, Any] | None:
+    return None if data is None else data.plain()
 
 
 class Objects:
@@ -125,6 +138,7 @@ class Objects:
         tree = self._tree
         return data_models.LoadBalancer(
             **plain_fields(Kind.LOAD_BALANCER, tree),
+            **{theirs: _profile(getattr(tree, ours)) for theirs, ours in _PROFILES.items()},
             loadbalancer_id=tree.id,
             listeners=[self.listener(one) for one in tree.listeners],
             pools=[self.pool(one) for one in tree.pools],
@@ -238,6 +252,10 @@ def _own_fields(kind: Kind, values: Mapping[str, Any]) -> dict[str, Any]:
         if not found.get(name):
             found.pop(name, None)
     found["id"] = values.get(identity_field(kind))
+    if kind is Kind.MEMBER and values.get("vnic_type") is not None:
+        found["request_sriov"] = values["vnic_type"] == _VNIC_TYPES[True]
+    if kind is Kind.LOAD_BALANCER:
+        found |= {ours: values[theirs] for theirs, ours in _PROFILES.items() if values.get(theirs)}
     if kind is Kind.LOAD_BALANCER and "additional_vips" in found:
         kept = ("subnet_id", "ip_address")
         found["additional_vips"] = [{name: given(vip).get(name) for name in kept} for vip in found["additional_vips"]]
@@ -248,11 +266,7 @@ def _own_fields(kind: Kind, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _refuse_unknown(kind: Kind, values: Mapping[str, Any]) -> None:
     """What a tree has no place for must not be lost in silence."""
-    if kind is Kind.LOAD_BALANCER:
-        for name in ("flavor", "availability_zone"):
-            if values.get(name):
-                raise UnsupportedError(f"the provider takes no {name.replace('_', ' ')}")
-    if kind is Kind.MEMBER and values.get("vnic_type") not in (None, "normal"):
+    if kind is Kind.MEMBER and values.get("vnic_type") not in (None, *_VNIC_TYPES.values()):
         raise UnsupportedError(f"the provider takes no members with the VNIC type {values['vnic_type']}")
 
 
@@ -314,6 +328,14 @@ def fitting_targets(fields: dict[str, Any]) -> dict[str, Any]:
     if target in (None, "redirect_pool_id"):
         kept.pop("redirect_http_code", None)
     return kept
+
+
+def provider_data(kind: ProfileKind, metadata: object) -> ProviderData:
+    """What a flavor or zone stands for. :raises UnsupportedError: when it is no JSON."""
+    try:
+        return ProviderData.parse(metadata)
+    except ValueError as error:
+        raise UnsupportedError(f"the {kind} {error}") from error
 
 
 def load_balancer(thing: object) -> LoadBalancer:

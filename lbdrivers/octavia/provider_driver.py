@@ -14,7 +14,8 @@ from typing import Any, ClassVar, NoReturn
 
 from octavia_lib.api.drivers import exceptions, provider_base
 
-from lbdrivers.drivers.provider import VipReserver
+from lbdrivers.drivers.profiles import ProfileKind
+from lbdrivers.drivers.provider import ProfileSchemas, VipReserver
 from lbdrivers.errors import DriverError, PermanentError, UnsupportedError
 from lbdrivers.model.kinds import Kind
 from lbdrivers.model.resources import LoadBalancer
@@ -113,6 +114,24 @@ class OctaviaDriver(provider_base.ProviderDriver):  # type: ignore[misc]  # octa
         """Change fields of the load balancer itself."""
         self._update(Kind.LOAD_BALANCER, new_loadbalancer, new_loadbalancer.loadbalancer_id)
 
+    # -- flavors and availability zones -----------------------------------------------------------
+
+    def get_supported_flavor_metadata(self) -> dict[str, str]:
+        """The keys of a flavor, each with a description."""
+        return self._capabilities(ProfileKind.FLAVOR)
+
+    def validate_flavor(self, flavor_metadata: Mapping[str, Any]) -> None:
+        """Refuse a flavor that the provider cannot carry out."""
+        self._validate(ProfileKind.FLAVOR, flavor_metadata)
+
+    def get_supported_availability_zone_metadata(self) -> dict[str, str]:
+        """The keys of an availability zone, each with a description."""
+        return self._capabilities(ProfileKind.AVAILABILITY_ZONE)
+
+    def validate_availability_zone(self, availability_zone_metadata: Mapping[str, Any]) -> None:
+        """Refuse a zone where the provider cannot be."""
+        self._validate(ProfileKind.AVAILABILITY_ZONE, availability_zone_metadata)
+
     # -- what is inside ---------------------------------------------------------------------------
 
     def listener_create(self, listener: Any) -> None:
@@ -200,6 +219,20 @@ class OctaviaDriver(provider_base.ProviderDriver):  # type: ignore[misc]  # octa
         self._update(Kind.L7RULE, new_l7rule, new_l7rule.l7rule_id)
 
     # -- the work ---------------------------------------------------------------------------------
+
+    def _capabilities(self, kind: ProfileKind) -> dict[str, str]:
+        with _translated():
+            return dict(self._schemas(kind).profile_capabilities(kind))
+
+    def _validate(self, kind: ProfileKind, metadata: Mapping[str, Any]) -> None:
+        with _translated():
+            self._schemas(kind).validate_profile(kind, models.provider_data(kind, metadata))
+
+    def _schemas(self, kind: ProfileKind) -> ProfileSchemas:
+        provider = self._session.provider(self.provider)
+        if not isinstance(provider, ProfileSchemas):
+            _not_offered(f"any {kind}")
+        return provider
 
     def _create(self, kind: Kind, thing: Any) -> None:
         values = models.given(thing)

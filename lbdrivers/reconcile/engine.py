@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lbdrivers import features
-from lbdrivers.drivers.provider import Maintainer, Provider
+from lbdrivers.drivers.provider import Maintainer, Provider, check_tree
 from lbdrivers.errors import PermanentError, TemporaryError, UnsupportedError
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.reconcile.heartbeat import Heartbeat, beat_in_thread
@@ -82,7 +82,7 @@ class Engine:
         :raises PermanentError: see ``Store.submit``.
         """
         name = self.provider_of(tree)
-        features.check(name, self._provider(name).features(), tree)
+        check_tree(name, self._provider(name), tree)
         with self._announced(tree.id):
             return self._store.submit(tree, name)
 

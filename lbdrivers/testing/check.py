@@ -101,12 +101,12 @@ def fail(text: str, cause: BaseException | None = None) -> NoReturn:
     raise AssertionError(text) from cause
 
 
-def refused(what: str, action: Callable[[], object]) -> None:
-    """:raises AssertionError: unless the action raises a PermanentError."""
+def refused(what: str, action: Callable[[], object]) -> PermanentError:
+    """The error. :raises AssertionError: unless the action raises a PermanentError."""
     try:
         action()
-    except PermanentError:
-        return
+    except PermanentError as error:
+        return error
     except Exception as error:  # noqa: BLE001 whatever it is, the contract names another
         fail(f"{what} raised {type(error).__name__} instead of a PermanentError: {error}", error)
     fail(f"{what} was not refused")

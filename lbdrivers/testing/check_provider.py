@@ -18,10 +18,12 @@ from itertools import pairwise
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 
-from lbdrivers.drivers.provider import Observation, Planner, Provider
+from lbdrivers.drivers.profiles import ProfileKind
+from lbdrivers.drivers.provider import Observation, Planner, ProfileSchemas, Provider
 from lbdrivers.errors import PermanentError
 from lbdrivers.features import Feature, check, required
 from lbdrivers.model.changes import diff
+from lbdrivers.model.provider_data import ProviderData
 from lbdrivers.model.resources import LoadBalancer, Member
 from lbdrivers.testing.check import Check, Patience, expect, fail, refused
 from lbdrivers.testing.edits import histories
@@ -264,6 +266,34 @@ def check_failover_of_the_unknown_is_refused(fixture: ProviderFixture) -> None:
     refused("a failover of an unknown load balancer", lambda: provider.failover(new_id()))
 
 
+def check_flavors_are_judged(fixture: ProviderFixture) -> None:
+    """Every key of a flavor's data is described; an unknown one is refused by name, before anything is touched."""
+    _judged(fixture, ProfileKind.FLAVOR, "flavor_data")
+
+
+def check_availability_zones_are_judged(fixture: ProviderFixture) -> None:
+    """Every key of a zone's data is described; an unknown one is refused by name, before anything is touched."""
+    _judged(fixture, ProfileKind.AVAILABILITY_ZONE, "availability_zone_data")
+
+
+def _judged(fixture: ProviderFixture, kind: ProfileKind, field: str) -> None:
+    provider, unknown = fixture.make(), ProviderData({"no_such_key": True})
+    if not isinstance(provider, ProfileSchemas):
+        fail(f"data of a {kind} are claimed, but there is no ProfileSchemas")
+    dumb = [key for key, text in provider.profile_capabilities(kind).items() if not text.strip()]
+    expect(not dumb, f"keys of a {kind} without a description: {', '.join(dumb)}")
+    provider.validate_profile(kind, ProviderData({}))
+    told = refused(f"a {kind} with an unknown key", lambda: provider.validate_profile(kind, unknown))
+    expect("no_such_key" in told.user, f"the refusal does not name the unknown key of a {kind}: {told.user}")
+    tree = rebuilt(fixture.tree(), **{field: unknown})
+    try:
+        refused(f"a load balancer whose {kind} has an unknown key", lambda: provider.apply(tree, None))
+        left = tree.id in fixture.patience.settled("known", fixture.make().known)
+        expect(not left, f"a load balancer was refused for its {kind}, but known() lists it")
+    finally:
+        fixture.remove(tree.id)
+
+
 def check_histories_end_at_the_last_tree(fixture: ProviderFixture) -> None:
     """However a load balancer got where it is, the backend shows exactly its last tree."""
 
@@ -362,6 +392,8 @@ CHECKS: tuple[Check[ProviderFixture], ...] = (
     ),
     Check(check_failover_keeps_everything, needs=frozenset({Feature.FAILOVER}), proves=frozenset({Feature.FAILOVER})),
     Check(check_failover_of_the_unknown_is_refused, needs=frozenset({Feature.FAILOVER})),
+    Check(check_flavors_are_judged, needs=frozenset({Feature.FLAVOR})),
+    Check(check_availability_zones_are_judged, needs=frozenset({Feature.AVAILABILITY_ZONE})),
     Check(check_histories_end_at_the_last_tree),
 )
 

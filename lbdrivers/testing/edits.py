@@ -81,11 +81,11 @@ def edits(
     features: frozenset[Feature] = ALL,
     around: Surroundings = ANYWHERE,
 ) -> LoadBalancer:
-    """Trees one edit away from ``tree``: a part added, removed, changed, swapped, or all anew."""
-    drawing = Drawing(draw, features, around, tuple(one.id for _, one in tree.walk()))
+    """Trees one edit away from ``tree``: a part added, removed, changed, swapped, or all but flavor and zone anew."""
+    drawing = Drawing(draw, features, around, tuple(one.id for _, one in tree.walk()), tree)
     way = draw(st.sampled_from(("pool", "pool", "pool", "listeners", "listeners", "add pool", "name", "anew")))
     if way == "anew":
-        return Drawing(draw, features, around, (tree.id,)).tree(tree.id)
+        return Drawing(draw, features, around, (tree.id,), tree).tree(tree.id)
     fields: dict[str, Any] = {"name": draw(texts(4))}
     if way == "pool" and tree.pools:
         place = draw(st.integers(0, len(tree.pools) - 1))

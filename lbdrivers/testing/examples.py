@@ -65,6 +65,12 @@ def example(feature: Feature, features: frozenset[Feature], around: Surroundings
     protocol = _listener_for(feature)
     if protocol is not None:
         _turn_listener_to(draft, protocol, features)
+    if feature is Feature.MEMBER_SRIOV:
+        allowing = [one for one in around.flavors if one.get("allow_member_sriov") is True]
+        if not allowing and feature in features:
+            return None
+        # What nobody has looked up may allow it; enough to be refused.
+        draft["load_balancer"] |= {"flavor_id": new_id(), **({"flavor_data": allowing[0]} if allowing else {})}
     addition = _additions(around).get(feature)
     if addition is not None:
         part, fields = addition
@@ -124,6 +130,7 @@ def _additions(around: Surroundings) -> dict[Feature, tuple[str, dict[str, Any]]
         Feature.MEMBER_WEIGHT: {"weight": 10},
         Feature.MEMBER_BACKUP: {"backup": True},
         Feature.MEMBER_MONITOR_ADDRESS: {"monitor_port": 9000},
+        Feature.MEMBER_SRIOV: {"request_sriov": True},
     }
     member = {"id": new_id(), "address": around.member_addresses[0], "protocol_port": 8081}
     added |= {feature: ("pool", {"members": [member | fields]}) for feature, fields in fields_of_a_member.items()}
@@ -136,10 +143,14 @@ def _load_balancer_additions(around: Surroundings) -> dict[Feature, dict[str, An
         Feature.VIP_ADDITIONAL: ("additional_vips", [{"subnet_id": extra}] if extra else None),
         Feature.VIP_QOS: ("vip_qos_policy_id", around.qos_policy_id),
         Feature.VIP_SECURITY_GROUPS: ("vip_sg_ids", [group] if group else None),
-        Feature.FLAVOR: ("flavor_id", around.flavor_id),
-        Feature.AVAILABILITY_ZONE: ("availability_zone", around.availability_zone),
     }
-    return {feature: {name: value} for feature, (name, value) in fields.items() if value is not None}
+    found = {feature: {name: value} for feature, (name, value) in fields.items() if value is not None}
+    if around.flavors:
+        found[Feature.FLAVOR] = {"flavor_id": new_id(), "flavor_data": around.flavors[0]}
+    if around.availability_zones:
+        zone = {"availability_zone": "zone", "availability_zone_data": around.availability_zones[0]}
+        found[Feature.AVAILABILITY_ZONE] = zone
+    return found
 
 
 def _listener_additions(around: Surroundings) -> dict[Feature, dict[str, Any]]:

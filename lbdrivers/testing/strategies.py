@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from lbdrivers.features import ALL, Feature
+from lbdrivers.model.provider_data import ProviderData
 from lbdrivers.model.resources import (
     COMPATIBLE_POOLS,
     DATAGRAM_POOLS,
@@ -95,13 +96,39 @@ def expected_codes() -> SearchStrategy[str]:
     return st.one_of(st.lists(code, min_size=1, max_size=4).map(lambda codes: ",".join(map(str, codes))), ranges)
 
 
-class Drawing:
-    """What is shared while one tree is drawn."""
+def provider_data() -> SearchStrategy[ProviderData]:
+    """Data of flavors and zones, with keys and values of every kind of JSON."""
+    numbers = st.integers(-(10**18) + 1, 10**18 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+    plain = st.none() | st.booleans() | numbers | texts(4)
+    value = st.recursive(
+        plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts(3), inner, max_size=3), max_leaves=6
+    )
+    return st.dictionaries(texts(4), value, max_size=4).map(ProviderData)
 
-    def __init__(self, draw: DrawFn, features: frozenset[Feature], around: Surroundings, taken: Sequence[str]) -> None:
+
+_PROFILES = ("flavor_id", "flavor_data", "availability_zone", "availability_zone_data")
+
+
+class Drawing:
+    """What is shared while one tree is drawn.
+
+    :param tree: the load balancer as it is, when it is there; its flavor and zone stay.
+    """
+
+    def __init__(
+        self,
+        draw: DrawFn,
+        features: frozenset[Feature],
+        around: Surroundings,
+        taken: Sequence[str],
+        tree: LoadBalancer | None = None,
+    ) -> None:
         self.draw = draw
         self.features = features
         self.around = around
+        self._born = tree is not None
+        self._profiles = {name: getattr(tree, name) for name in _PROFILES if getattr(tree, name, None) is not None}
+        self._groups = tree is not None and bool(tree.vip_sg_ids)
         self._identities = self._fresh(frozenset(taken))
 
     def _fresh(self, taken: frozenset[str]) -> Iterator[str]:
@@ -149,6 +176,8 @@ class Drawing:
         if self.has(Feature.MEMBER_MONITOR_ADDRESS):
             fields["monitor_port"] = self.draw(st.integers(1, 65535))
             fields["monitor_address"] = self.draw(st.sampled_from((None, *self.around.member_addresses)))
+        if self._flavor_says("allow_member_sriov") and self.has(Feature.MEMBER_SRIOV):
+            fields["request_sriov"] = True
         return Member(**fields)
 
     def monitor(self, protocol: PoolProtocol) -> HealthMonitor | None:
@@ -238,7 +267,7 @@ class Drawing:
 
     def _listener_options(self, protocol: ListenerProtocol) -> dict[str, Any]:
         fields: dict[str, Any] = {}
-        if self.has(Feature.LISTENER_ALLOWED_CIDRS):
+        if not self._groups and self.has(Feature.LISTENER_ALLOWED_CIDRS):
             fields["allowed_cidrs"] = tuple(self.draw(st.lists(cidrs(), min_size=1, max_size=3)))
         if self.has(Feature.LISTENER_CONNECTION_LIMIT):
             fields["connection_limit"] = self.draw(st.integers(-1, 10**6))
@@ -279,13 +308,34 @@ class Drawing:
         return L7Rule(id=new_id, type=kind, compare_type=compare, key=key, value=value, invert=invert)
 
     def tree(self, tree_id: str) -> LoadBalancer:
+        if not self._born:
+            self._profiles = self._new_profiles()
+        group = self.around.security_group_id
+        allowed = group is not None and not self._flavor_says("sriov_vip")
+        self._groups = allowed and self.has(Feature.VIP_SECURITY_GROUPS)
         pools = self.several(self.pool, 3)
         taken: set[tuple[str, int]] = set()
         fields = self.common(tree_id) | {"vip_subnet_id": self.around.vip_subnet_id, "pools": pools}
         fields["description"] = self.draw(texts(4))
         if self.around.additional_subnet_id is not None and self.has(Feature.VIP_ADDITIONAL):
             fields["additional_vips"] = ({"subnet_id": self.around.additional_subnet_id},)
-        return LoadBalancer(**fields, listeners=self.several(lambda: self.listener(pools, taken), 3))
+        if self._groups:
+            fields["vip_sg_ids"] = (group,)
+        return LoadBalancer(**fields, **self._profiles, listeners=self.several(lambda: self.listener(pools, taken), 3))
+
+    def _flavor_says(self, key: str) -> bool:
+        return self._profiles.get("flavor_data", {}).get(key) is True
+
+    def _new_profiles(self) -> dict[str, Any]:
+        """Data of a flavor and a zone; named, or written down without a name."""
+        fields: dict[str, Any] = {}
+        if self.around.flavors and self.has(Feature.FLAVOR):
+            fields["flavor_data"] = self.draw(st.sampled_from(self.around.flavors))
+            fields["flavor_id"] = self.draw(st.sampled_from((None, identity(4))))
+        if self.around.availability_zones and self.has(Feature.AVAILABILITY_ZONE):
+            fields["availability_zone_data"] = self.draw(st.sampled_from(self.around.availability_zones))
+            fields["availability_zone"] = self.draw(st.sampled_from((None, "zone")))
+        return fields
 
 
 @st.composite

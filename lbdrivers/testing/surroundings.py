@@ -6,7 +6,9 @@ Law: plain values; whoever tests a backend fills them in, no check assumes any o
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 def identity(number: int) -> str:
@@ -28,7 +30,9 @@ class Surroundings:
     :param references: references to certificates with their keys that the backend can resolve; likewise
         ``authority_references`` to authorities, and ``revocation_references`` to the revocation lists of these,
         in the same order.
-    :param flavor_id: and the three after it: one that the backend knows, or None.
+    :param flavors: data of flavors that the backend takes.
+    :param availability_zones: data of zones that it takes.
+    :param qos_policy_id: and the one after it: one that the backend knows, or None.
     """
 
     identities: tuple[str, ...] | None = None
@@ -40,8 +44,8 @@ class Surroundings:
     revocation_references: tuple[str, ...] = ("memory:crl/clients",)
     member_addresses: tuple[str, ...] = ("192.0.2.10", "192.0.2.11", "198.51.100.7", "2001:db8::7")
     ports: tuple[int, ...] = (80, 81, 443, 8080)
-    flavor_id: str | None = None
-    availability_zone: str | None = None
+    flavors: tuple[Mapping[str, Any], ...] = ()
+    availability_zones: tuple[Mapping[str, Any], ...] = ()
     qos_policy_id: str | None = None
     security_group_id: str | None = None
 

@@ -60,13 +60,18 @@ def test_a_provider_that_conforms(tmp_path: Path) -> None:
 
 def test_the_answer_for_scripts_has_every_law_and_every_feature(tmp_path: Path) -> None:
     around = tmp_path / "around.yaml"
-    around.write_text("flavor_id: 00000000-0000-4000-8000-000000000005\n")
+    around.write_text("flavors: [{appliances: 2}]\n")
     done = run(tmp_path, "memory", "--json", "--around", str(around))
     answer = json.loads(done.stdout)
     assert done.returncode == 0
     assert answer["conforms"] is True
     assert {one["subject"] for one in answer["features"]} == set(ALL)
-    assert set(answer["claimed"]) - set(answer["proved"]) == {"availability-zone", "vip-qos", "vip-security-groups"}
+    assert set(answer["claimed"]) - set(answer["proved"]) == {
+        "availability-zone",
+        "member-sriov",
+        "vip-qos",
+        "vip-security-groups",
+    }
 
 
 def test_a_provider_that_breaks_a_law(tmp_path: Path) -> None:

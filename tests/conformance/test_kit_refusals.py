@@ -73,6 +73,8 @@ def test_the_report_tells_claimed_from_refused() -> None:
         "check_statistics_are_per_listener",
         "check_failover_keeps_everything",
         "check_failover_of_the_unknown_is_refused",
+        "check_flavors_are_judged",
+        "check_availability_zones_are_judged",
     }
 
 

@@ -9,6 +9,7 @@ import pytest
 from oslo_config import cfg
 
 from lbdrivers.drivers.context import DriverContext
+from lbdrivers.drivers.profiles import ProfileKind
 from lbdrivers.drivers.provider import Observation
 from lbdrivers.errors import PermanentError, TemporaryError
 from lbdrivers.features import Feature
@@ -16,6 +17,7 @@ from lbdrivers.memory.cloud import StoredLoadBalancer
 from lbdrivers.memory.provider import MemoryProvider
 from lbdrivers.memory.records import MemoryRecords
 from lbdrivers.model.changes import Deleted, Kind, apply_changes, diff
+from lbdrivers.model.provider_data import ProviderData
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.testing import check_provider
 from lbdrivers.testing.check import Patience
@@ -174,6 +176,22 @@ class ForgetsListenersOfHistories(MemoryProvider):
         return replace(seen, operating={key: value for key, value in seen.operating.items() if key not in hidden})
 
 
+class TakesAnyFlavor(MemoryProvider):
+    """Ignores what it does not know."""
+
+    def validate_profile(self, kind: ProfileKind, data: ProviderData) -> None:
+        if kind is not ProfileKind.FLAVOR:
+            super().validate_profile(kind, data)
+
+
+class ReservesBeforeItLooksAtTheZone(MemoryProvider):
+    """Refuses an unknown key, but has touched something by then."""
+
+    def apply(self, desired: LoadBalancer, applied: LoadBalancer | None) -> None:
+        self.reserve_vip(desired)
+        super().apply(desired, applied)
+
+
 BROKEN: list[tuple[type[MemoryProvider], Law]] = [
     (ForgetsToDelete, check_provider.check_remove_leaves_nothing),
     (RefusesToDeleteTwice, check_provider.check_the_absent_is_no_error),
@@ -192,6 +210,8 @@ BROKEN: list[tuple[type[MemoryProvider], Law]] = [
     (NeverReady, check_provider.check_apply_makes_all_of_it),
     (ChangesItsFeatures, check_provider.check_features_are_constant),
     (CountsBackwards, check_provider.check_statistics_are_per_listener),
+    (TakesAnyFlavor, check_provider.check_flavors_are_judged),
+    (ReservesBeforeItLooksAtTheZone, check_provider.check_availability_zones_are_judged),
     (ForgetsListenersOfHistories, check_provider.check_histories_end_at_the_last_tree),
 ]
 

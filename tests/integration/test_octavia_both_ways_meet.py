@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.octavia_driver import Bench, session, spoken
 
-from lbdrivers.octavia.foreign import FEATURES
+from lbdrivers.features import ALL
 from lbdrivers.octavia.provider_agent import with_session
 from lbdrivers.octavia.provider_driver import MemoryDriver
 from lbdrivers.octavia.session import Session
@@ -23,7 +23,12 @@ from lbdrivers.testing.check_provider import ProviderFixture
 from lbdrivers.testing.examples import rebuilt, small_tree
 from lbdrivers.testing.surroundings import ANYWHERE
 
-AROUND = replace(ANYWHERE, additional_subnet_id=None)
+AROUND = replace(
+    ANYWHERE,
+    additional_subnet_id=None,
+    flavors=({"appliances": 2, "allow_member_sriov": True},),
+    availability_zones=({"compute_zone": "here"},),
+)
 #: Without random histories: they may ask for what no VIP of the other end's choice can serve.
 LAWS = [law for law in check_provider.CHECKS if law.name != "check_histories_end_at_the_last_tree"]
 
@@ -59,7 +64,7 @@ def test_edits_are_followed(bench: Bench[Session]) -> None:
 
 
 def test_a_tree_arrives_is_reported_and_goes(bench: Bench[Session]) -> None:
-    provider, wanted = bench.make(), small_tree(FEATURES, AROUND)
+    provider, wanted = bench.make(), small_tree(ALL, AROUND)
     provider.apply(wanted, None)
     entry = bench.backend.store.get(wanted.id)
     assert entry is not None

@@ -11,9 +11,10 @@ from octavia_lib.api.drivers import exceptions
 from support.octavia_driver import Bench
 from support.recording_driver import NOT_OFFERED, Backend
 
+from lbdrivers.drivers.profiles import ProfileKind
 from lbdrivers.errors import PermanentError, TemporaryError, UnsupportedError
+from lbdrivers.features import ALL
 from lbdrivers.model.resources import LoadBalancer, Member
-from lbdrivers.octavia.foreign import FEATURES
 from lbdrivers.testing import check_provider
 from lbdrivers.testing.check import Check
 from lbdrivers.testing.check_provider import ProviderFixture
@@ -21,7 +22,12 @@ from lbdrivers.testing.examples import rebuilt, small_tree
 from lbdrivers.testing.surroundings import ANYWHERE, new_id
 
 #: An additional VIP is made with the load balancer or not at all, as in the v2 API.
-AROUND = replace(ANYWHERE, additional_subnet_id=None)
+AROUND = replace(
+    ANYWHERE,
+    additional_subnet_id=None,
+    flavors=({"size": "small"}, {"allow_member_sriov": True}),
+    availability_zones=({"compute_zone": "here"},),
+)
 
 
 @pytest.fixture
@@ -37,7 +43,7 @@ def test_law(bench: Bench[Backend], check: Check[ProviderFixture]) -> None:
 
 
 def tree() -> LoadBalancer:
-    return small_tree(FEATURES, AROUND)
+    return small_tree(ALL, AROUND)
 
 
 def with_members(old: LoadBalancer, *addresses: str) -> LoadBalancer:
@@ -62,6 +68,27 @@ def test_one_call_each_for_a_whole_tree_for_members_together_and_for_the_end(ben
     (_pool_id, members), (_balancer, cascade) = (bench.backend.calls[place][1] for place in (2, 3))
     assert [member.member_id for member in members] == [member.id for member in changed.pools[0].members]
     assert cascade is True
+
+
+def test_flavor_and_zone_are_judged_and_handed_over_once(bench: Bench[Backend]) -> None:
+    provider = bench.make()
+    first = rebuilt(tree(), flavor_id=new_id(), flavor_data={"size": "small"}, availability_zone_data={})
+    provider.apply(first, None)
+    provider.apply(rebuilt(first, name="renamed", flavor_id=new_id()), first)
+    judged, *made = bench.backend.methods()
+    assert (judged, made) == ("validate_flavor", ["create_vip_port", "loadbalancer_create", "loadbalancer_update"])
+    (balancer,) = bench.backend.calls[2][1]
+    assert (balancer.flavor, balancer.availability_zone) == ({"size": "small"}, {})
+    with pytest.raises(PermanentError, match="flavor_data of a load balancer cannot change"):
+        provider.apply(rebuilt(first, flavor_data={"size": "large"}), first)
+    assert provider.profile_capabilities(ProfileKind.FLAVOR)["size"] == "How large."
+
+
+def test_a_driver_without_flavors(bench: Bench[Backend]) -> None:
+    bench.backend.refused["validate_flavor"] = NOT_OFFERED
+    with pytest.raises(UnsupportedError):
+        bench.make().apply(rebuilt(tree(), flavor_data={"size": "small"}), None)
+    assert bench.backend.methods() == ["validate_flavor"]
 
 
 def test_members_one_by_one_where_a_driver_has_no_batches(bench: Bench[Backend]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import time
 from collections import Counter
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +20,12 @@ from lbdrivers.testing.surroundings import Surroundings, identity
 
 TREE_ID = identity(9)
 #: Few ids, so that one tree's pool is the other one's member.
-CROWDED = Surroundings(identities=tuple(identity(number) for number in range(100, 112)))
+CROWDED = Surroundings(
+    identities=tuple(identity(number) for number in range(100, 112)),
+    flavors=({"allow_member_sriov": True}, {"sriov_vip": True}, {}),
+    availability_zones=({"compute_zone": "here"},),
+    security_group_id=identity(8),
+)
 crowded_trees = trees(ALL, CROWDED, TREE_ID)
 LIMITS = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -49,6 +56,31 @@ def test_changes_lead_to_the_new_tree_through_valid_trees_only(pair: tuple[LoadB
 def test_histories_can_be_replayed(history: tuple[LoadBalancer, ...]) -> None:
     for old, new in zip((None, *history), (*history, None), strict=True):
         assert_every_prefix_is_valid(old, new)
+
+
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_load_balancer_forbids_nothing_that_is_still_there(way: int) -> None:
+    """Its own fields bind what is in it, so they change before it or after it, as each needs it."""
+    pool = {"id": identity(5), "protocol": "UDP", "lb_algorithm": "ROUND_ROBIN"}
+    listener = {"id": identity(6), "protocol": "UDP", "protocol_port": 53, "default_pool_id": pool["id"]}
+    member = {"id": identity(7), "protocol_port": 53}
+    trees_of_two_kinds: list[dict[str, Any]] = [
+        {
+            "vip_address": "192.0.2.1",
+            "vip_sg_ids": [identity(8)],
+            "flavor_data": {"allow_member_sriov": True},
+            "listeners": [listener],
+            "pools": [pool | {"members": [member | {"address": "192.0.2.2", "request_sriov": True}]}],
+        },
+        {
+            "vip_address": "2001:db8::1",
+            "listeners": [listener | {"allowed_cidrs": ["2001:db8::/32"]}],
+            "pools": [pool | {"members": [member | {"address": "2001:db8::2"}]}],
+        },
+    ]
+    common = {"id": TREE_ID, "vip_subnet_id": identity(1)}
+    old, new = (LoadBalancer.model_validate(common | fields) for fields in trees_of_two_kinds[::way])
+    assert_every_prefix_is_valid(old, new)
 
 
 @given(st.none() | crowded_trees)

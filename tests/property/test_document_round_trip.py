@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -10,39 +11,33 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lbdrivers.document import dump, dump_json, parse
+from lbdrivers.document.source import show_path
 from lbdrivers.errors import InvalidInput
-from lbdrivers.model.resources import HealthMonitor, LoadBalancer, MonitorType
-from lbdrivers.testing.strategies import texts, trees
+from lbdrivers.model.provider_data import LONGEST, ProviderData
+from lbdrivers.model.resources import LoadBalancer
+from lbdrivers.testing.strategies import provider_data, texts, trees
+from lbdrivers.testing.surroundings import Surroundings
 
 SUBNET = "11111111-1111-4111-8111-111111111111"
-
-
-def monitor_settled(monitor: HealthMonitor | None) -> HealthMonitor | None:
-    """With the API's defaults, as ``parse`` gives it."""
-    if monitor is None or monitor.type not in (MonitorType.HTTP, MonitorType.HTTPS):
-        return monitor
-    defaults = {"http_method": "GET", "url_path": "/", "expected_codes": "200"}
-    given_fields = {name: value for name, value in monitor if value is not None}
-    return HealthMonitor.model_validate({**defaults, **given_fields})
+AROUND = Surroundings(
+    flavors=({}, {"allow_member_sriov": True, "a: b": [None, {"1e5": "0x1"}]}),
+    availability_zones=({"compute_zone": "yes"},),
+    security_group_id=SUBNET,
+)
 
 
 def plain(tree: LoadBalancer) -> dict[str, Any]:
-    """What both sides of the round trip must agree in: everything but what ``parse`` settles on its own."""
+    """What both sides of the round trip must agree in: everything but positions, which ``parse`` settles."""
     content = tree.model_dump(mode="json")
-    for pool, dumped in zip(tree.pools, content["pools"], strict=True):
-        monitor = monitor_settled(pool.healthmonitor)
-        dumped["healthmonitor"] = None if monitor is None else monitor.model_dump(mode="json")
     for listener in content["listeners"]:
         listener["l7policies"].sort(key=lambda policy: policy["position"])
         for number, policy in enumerate(listener["l7policies"], start=1):
             policy["position"] = number
-            if policy["action"] in ("REDIRECT_TO_URL", "REDIRECT_PREFIX"):
-                policy["redirect_http_code"] = policy["redirect_http_code"] or 302
     return content
 
 
 @settings(max_examples=150, deadline=None)
-@given(trees())
+@given(trees(around=AROUND))
 def test_a_tree_survives(tree: LoadBalancer) -> None:
     text = dump(tree)
     settled = parse(text, "tree.yaml")
@@ -50,6 +45,50 @@ def test_a_tree_survives(tree: LoadBalancer) -> None:
     assert parse(dump(settled), "again.yaml") == settled
     assert parse(dump_json(settled), "again.json") == settled
     assert dump(settled) == dump(parse(dump(settled), "twice.yaml"))
+
+
+@settings(max_examples=150, deadline=None)
+@given(provider_data())
+def test_what_only_a_provider_understands_survives(data: ProviderData) -> None:
+    """As a mapping and as JSON text, whatever the order of its keys; and what is equal is the same value."""
+    body = {"id": SUBNET, "name": "a", "vip_subnet_id": SUBNET, "flavor_data": data.plain()}
+    tree = parse(json.dumps(body), "text")
+    assert tree.flavor_data == data
+    assert parse(dump(tree), "again.yaml") == tree == parse(dump_json(tree), "again.json")
+    assert LoadBalancer.model_validate_json(tree.model_dump_json()) == tree
+    turned = ProviderData(dict(reversed(data.plain().items())))
+    assert (turned, hash(turned)) == (data, hash(data))
+    assert ProviderData.parse(json.dumps(data.plain())) == data
+    assert parse(json.dumps(body | {"flavor_data": json.dumps(data.plain())}), "text") == tree
+
+
+@settings(max_examples=150, deadline=None)
+@given(trees(around=AROUND), st.data())
+def test_what_is_refused_is_named_by_its_place(tree: LoadBalancer, data: st.DataObject) -> None:
+    """One value of a good document is spoiled: every problem names a place that is there."""
+    document = json.loads(dump_json(tree))
+    places = list(_places(document["loadbalancer"], ("loadbalancer",)))
+    place = data.draw(st.sampled_from(places))
+    holder: Any = document
+    for step in place[:-1]:
+        holder = holder[step]
+    holder[place[-1]] = data.draw(st.sampled_from([-1, "\x00", [[]], {"x": {}}, "x" * (LONGEST + 1), 1e300]))
+    try:
+        parse(json.dumps(document), "f")
+    except InvalidInput as error:
+        known = {show_path(one) for one in _places(document["loadbalancer"], ("loadbalancer",))} | {"loadbalancer"}
+        for problem in error.problems:
+            # What is missing stands nowhere; the resource that lacks it does.
+            assert problem.path in known or (
+                problem.message == "is missing" and problem.path.rpartition(".")[0] in known
+            )
+
+
+def _places(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    """Everything that stands in the value, by its path."""
+    for key, part in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield (*path, key)
+        yield from _places(part, (*path, key))
 
 
 @settings(max_examples=150, deadline=None)

@@ -22,7 +22,13 @@ from lbdrivers.octavia.session import Session
 from lbdrivers.testing.edits import histories
 from lbdrivers.testing.examples import rebuilt
 from lbdrivers.testing.strategies import trees
+from lbdrivers.testing.surroundings import Surroundings, identity
 
+AROUND = Surroundings(
+    flavors=({"appliances": 2}, {"allow_member_sriov": True}, {}),
+    availability_zones=({"compute_zone": "here"},),
+    security_group_id=identity(8),
+)
 #: What the API lets nobody change of a load balancer.
 FIXED = ("vip_subnet_id", "vip_address", "additional_vips", "project_id")
 
@@ -43,25 +49,25 @@ def carried(driver: MemoryDriver, old: LoadBalancer | None, new: LoadBalancer) -
         getattr(driver, call.method)(*call.arguments)
 
 
-@given(histories().map(with_fixed_fields), st.data())
+@given(histories(around=AROUND).map(with_fixed_fields), st.data())
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 def test_histories_arrive(session: Session, history: tuple[LoadBalancer, ...], data: st.DataObject) -> None:
     driver = MemoryDriver(session)
-    identity = history[0].id
+    load_balancer_id = history[0].id
     try:
         told: LoadBalancer | None = None
         for tree in history:
             carried(driver, told, tree)
-            entry = session.store.get(identity)
+            entry = session.store.get(load_balancer_id)
             assert entry is not None
             assert spoken(entry.desired) == spoken(tree)
             told = tree
     finally:
-        session.engine.delete(identity)
-        session.engine.run(identity)
+        session.engine.delete(load_balancer_id)
+        session.engine.run(load_balancer_id)
 
 
-@given(histories(longest=3).map(with_fixed_fields))
+@given(histories(around=AROUND, longest=3).map(with_fixed_fields))
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_step_on_the_way_is_what_the_call_says(history: tuple[LoadBalancer, ...]) -> None:
     """Batches and the single calls in their stead end at the same tree; parents are the ones that stand around."""
@@ -78,7 +84,7 @@ def test_every_step_on_the_way_is_what_the_call_says(history: tuple[LoadBalancer
                 assert call.parents[new.id] is Kind.LOAD_BALANCER
 
 
-@given(trees())
+@given(trees(around=AROUND))
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whole_trees_travel_as_objects_and_as_dicts(tree: LoadBalancer) -> None:
     tree = positions.canonical(tree)

@@ -77,8 +77,8 @@ def session(folder: Path) -> Iterator[Session]:
 
 
 def spoken(tree: LoadBalancer) -> LoadBalancer:
-    """What of a tree octavia-lib's interface can say: no tags, no provider, and no order of siblings
-    but that of members and of policies, which are numbered from 1."""
+    """What of a tree octavia-lib's interface can say: no tags, no names of provider, flavor and zone, and
+    no order of siblings but that of members and of policies, which are numbered from 1."""
     tree = positions.canonical(tree)
     listeners = [
         one.model_copy(
@@ -114,6 +114,10 @@ def spoken(tree: LoadBalancer) -> LoadBalancer:
         update={
             "tags": (),
             "provider": None,
+            "flavor_id": None,
+            "flavor_data": tree.flavor_data or None,
+            "availability_zone": None,
+            "availability_zone_data": tree.availability_zone_data or None,
             "listeners": tuple(sorted(listeners, key=lambda one: one.id)),
             "pools": tuple(sorted(pools, key=lambda one: one.id)),
         }

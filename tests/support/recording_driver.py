@@ -66,6 +66,26 @@ class RecordingDriver(provider_base.ProviderDriver):
         ]
         return {**vip_dictionary, "vip_port_id": loadbalancer_id, "vip_address": address}, others
 
+    def get_supported_flavor_metadata(self):
+        return {"size": "How large.", "allow_member_sriov": "Whether members may be direct."}
+
+    def validate_flavor(self, flavor_metadata):
+        self._validate("validate_flavor", flavor_metadata, self.get_supported_flavor_metadata())
+
+    def get_supported_availability_zone_metadata(self):
+        return {"compute_zone": "Where."}
+
+    def validate_availability_zone(self, availability_zone_metadata):
+        known = self.get_supported_availability_zone_metadata()
+        self._validate("validate_availability_zone", availability_zone_metadata, known)
+
+    def _validate(self, name, metadata, known):
+        self._record(name, (metadata,))
+        for key in metadata:
+            if key not in known:
+                text = f"{key} is not a key that we know"
+                raise exceptions.UnsupportedOptionError(user_fault_string=text, operator_fault_string=text)
+
     def member_batch_update(self, pool_id, members):
         self._record("member_batch_update", (pool_id, members))
         self._later(self._report_batch, pool_id, {member.member_id for member in members})

@@ -9,7 +9,10 @@ from lbdrivers.testing.examples import example, small_tree
 from lbdrivers.testing.surroundings import Surroundings, identity
 
 AROUND = Surroundings(
-    flavor_id=identity(5), availability_zone="zone", qos_policy_id=identity(6), security_group_id=identity(7)
+    flavors=({"appliances": 2, "allow_member_sriov": True},),
+    availability_zones=({"compute_zone": "here"},),
+    qos_policy_id=identity(6),
+    security_group_id=identity(7),
 )
 SHOWN_BY_BEHAVIOUR = {Feature.STATISTICS, Feature.FAILOVER}
 
@@ -20,12 +23,18 @@ def test_the_example_needs_the_feature(feature: Feature) -> None:
     assert tree is not None
     assert feature in required(tree)
     basic = required(small_tree(ALL, AROUND))
-    assert len(required(tree) - basic - {feature}) <= 2, "beside the feature at most a listener and an algorithm for it"
+    assert len(required(tree) - basic - {feature}) <= 2, "beside the feature at most what stands around it"
 
 
-@pytest.mark.parametrize("feature", sorted(SHOWN_BY_BEHAVIOUR | {Feature.FLAVOR, Feature.VIP_QOS}))
+@pytest.mark.parametrize("feature", sorted({Feature.STATISTICS, Feature.FLAVOR, Feature.MEMBER_SRIOV, Feature.VIP_QOS}))
 def test_what_a_tree_cannot_show_here_has_no_example(feature: Feature) -> None:
     assert example(feature, ALL, Surroundings()) is None
+
+
+def test_sriov_is_refused_even_where_no_flavor_allows_it() -> None:
+    tree = example(Feature.MEMBER_SRIOV, ALL - {Feature.MEMBER_SRIOV}, Surroundings())
+    assert tree is not None
+    assert Feature.MEMBER_SRIOV in required(tree)
 
 
 def test_the_small_tree_takes_what_there_is() -> None:

@@ -107,6 +107,48 @@ RULES: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
         "empty",
         balancer(availability_zone="az1"),
     ),
+    "flavor's data are a mapping": (
+        balancer(flavor_data=["a"]),
+        f"{LB}.flavor_data",
+        "not a mapping",
+        balancer(flavor_data={"a": {"b": [1, None]}}),
+    ),
+    "flavor's data are 4096 long": (
+        balancer(flavor_data={"a": "x" * (4096 - 7)}),
+        f"{LB}.flavor_data",
+        "at most 4096",
+        balancer(flavor_data={"a": "x" * (4096 - 8)}),
+    ),
+    "flavor's data as text are JSON": (
+        balancer(flavor_data="{a: b}"),
+        f"{LB}.flavor_data",
+        "not JSON",
+        balancer(flavor_data='{"a": "b"}'),
+    ),
+    "zone's data are printable": (
+        balancer(availability_zone_data={"a": "\x07"}),
+        f"{LB}.availability_zone_data",
+        "U+0007",
+        balancer(availability_zone_data={"a": "\u00e9"}),
+    ),
+    "zone's data have numbers that survive": (
+        balancer(availability_zone_data={"a": 10**18}),
+        f"{LB}.availability_zone_data",
+        "18 digits",
+        balancer(availability_zone_data={"a": 10**18 - 1}),
+    ),
+    "zone's data are flat enough": (
+        balancer(availability_zone_data={"a": [[[[[[[[]]]]]]]]}),
+        f"{LB}.availability_zone_data",
+        "too deep",
+        balancer(availability_zone_data={"a": [[[[[[[]]]]]]]}),
+    ),
+    "SR-IOV takes no security groups": (
+        balancer(vip_sg_ids=[ID + "4"], flavor_data={"sriov_vip": True}),
+        f"{LB}.vip_sg_ids",
+        "SR-IOV",
+        balancer(vip_sg_ids=[ID + "4"], flavor_data={"sriov_vip": False}),
+    ),
     "VIPs have subnets of their own": (
         balancer(additional_vips=[{"subnet_id": ID + "9"}]),
         LB,
@@ -160,6 +202,12 @@ RULES: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
         listener(timeout_tcp_inspect=0),
     ),
     "CIDR": (listener(allowed_cidrs=["x"]), f"{L}.allowed_cidrs[0]", "CIDR", listener(allowed_cidrs=["192.0.2.1/24"])),
+    "CIDRs or security groups": (
+        listener(allowed_cidrs=["192.0.2.0/24"]) | {"vip_sg_ids": [ID + "4"]},
+        f"{L}.allowed_cidrs",
+        "excludes vip_sg_ids",
+        listener(allowed_cidrs=[]) | {"vip_sg_ids": [ID + "4"]},
+    ),
     "CIDR is of the VIP's family": (
         listener(allowed_cidrs=["2001:db8::/32"]) | {"vip_address": V4},
         f"{L}.allowed_cidrs[0]",
@@ -232,6 +280,15 @@ RULES: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
         "needs",
         listener(TLS, client_crl_container_ref="memory:crl", **AUTHORITY),
     ),
+    **{
+        f"{field} need a certificate": (
+            listener(protocol="PROMETHEUS", **{field: value}),
+            f"{L}.{field}",
+            "needs a certificate",
+            listener(protocol="PROMETHEUS", default_tls_container_ref="memory:a", **{field: value}),
+        )
+        for field, value in (("tls_ciphers", "A"), ("tls_versions", ["TLSv1.3"]), ("alpn_protocols", ["h2"]))
+    },
     "ciphers": (listener(TLS, tls_ciphers="A B"), f"{L}.tls_ciphers", "cipher list", listener(TLS, tls_ciphers="A:!B")),
     "ciphers are 2048 long": (
         listener(TLS, tls_ciphers="A" * 2049),
@@ -286,6 +343,12 @@ RULES: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
         f"{L}.default_pool_id",
         "no pool",
         listener(protocol="PROMETHEUS"),
+    ),
+    "PROMETHEUS has no policies": (
+        listener(protocol="PROMETHEUS", l7policies=[REJECT]),
+        L,
+        "nor policies",
+        listener(protocol="HTTP", l7policies=[REJECT]),
     ),
     "the default pool is there": (
         listener(default_pool_id=ID + "1"),
@@ -407,7 +470,18 @@ RULES: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
         udp_behind(V6, V4, used=False),
     ),
     "datagrams and a VIP to come": (udp_behind(V6, V4), f"{M}.address", "another family", udp_behind(None, V4)),
-    "SR-IOV": (member(request_sriov=True), f"{M}.request_sriov", "not supported", member()),
+    "SR-IOV is for the flavor to allow": (
+        member(request_sriov=True) | {"flavor_data": {"allow_member_sriov": False}},
+        f"{M}.request_sriov",
+        "allow_member_sriov",
+        member(request_sriov=True) | {"flavor_data": {"allow_member_sriov": True}},
+    ),
+    "SR-IOV may be allowed by a flavor to be looked up": (
+        member(request_sriov=True),
+        f"{M}.request_sriov",
+        "allow_member_sriov",
+        member(request_sriov=True) | {"flavor_id": ID + "7"},
+    ),
     # health monitor
     "delay": (monitor(delay=0), f"{H}.delay", "least is 1", monitor(delay=1)),
     "delay is a timer of HAProxy's": (monitor(delay=2073601), f"{H}.delay", "most is", monitor(delay=2073600)),
@@ -424,6 +498,7 @@ RULES: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
     ),
     "codes go up": (monitor(expected_codes="204-200"), f"{H}.expected_codes", "end", monitor(expected_codes="200-204")),
     "version": (monitor(http_version=2.0), f"{H}.http_version", "1.0 or 1.1", monitor(http_version=1.0)),
+    "version is a number": (monitor(http_version=True), f"{H}.http_version", "1.0 or 1.1", monitor(http_version="1.1")),
     "domain needs 1.1": (
         monitor(domain_name="a.b", http_version=1.0),
         f"{H}.domain_name",
@@ -485,6 +560,18 @@ RULES: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
         f"{A}.redirect_url",
         "blank",
         policy(**REDIRECT | {"redirect_url": "http://a/b%20c"}),
+    ),
+    "redirects lead to a pool that is there": (
+        policy(action="REDIRECT_TO_POOL", redirect_pool_id=POOL["id"]),
+        f"{A}.redirect_pool_id",
+        "not the id of a pool",
+        policy(action="REDIRECT_TO_POOL", redirect_pool_id=POOL["id"]) | {"pools": [POOL]},
+    ),
+    "redirects lead to a pool that speaks the same": (
+        policy(action="REDIRECT_TO_POOL", redirect_pool_id=POOL["id"]) | {"pools": [POOL | {"protocol": "TCP"}]},
+        f"{A}.redirect_pool_id",
+        "cannot use",
+        policy(action="REDIRECT_TO_POOL", redirect_pool_id=POOL["id"]) | {"pools": [POOL | {"protocol": "PROXY"}]},
     ),
     "code is a redirect's": (
         policy(**REDIRECT, redirect_http_code=304),
@@ -561,9 +648,11 @@ def test_a_rule(name: str) -> None:
         listener(default_pool_id=ID + "1"),
         pool(members=[MEMBER | {"id": ID + "3"}, MEMBER | {"id": ID + "4"}]),
         balancer(pools=[POOL, POOL]),
+        listener(allowed_cidrs=["192.0.2.0/24"]) | {"vip_sg_ids": [ID + "4"]},
+        member(id=ID + "3", request_sriov=True),
     ],
 )
 def test_the_tree_itself_refuses_what_goes_wrong_between_resources(fields: dict[str, Any]) -> None:
     """Not only documents: whoever builds a tree in Python is told, too."""
-    with pytest.raises(ValueError, match=r"family|IPv|both want|cannot use|not there|two members|used twice|no VIP"):
+    with pytest.raises(ValueError, match=r"IPv|both want|cannot use|not there|two members|used twice|exclude|sriov"):
         LoadBalancer.model_validate(fields)

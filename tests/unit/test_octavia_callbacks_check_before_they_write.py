@@ -52,13 +52,37 @@ def waited_for(session: Session) -> pending.Pending:
 
 
 @pytest.mark.parametrize("field", ["flavor", "availability_zone"])
-def test_what_a_tree_has_no_place_for_is_refused(session: Session, field: str) -> None:
+@pytest.mark.parametrize(("data", "words"), [({"color": "red"}, "color is unknown"), ({"a": b"x"}, "no JSON")])
+def test_a_flavor_or_zone_that_does_not_fit_is_refused(session: Session, field: str, data: object, words: str) -> None:
     thing = models.Objects(TREE).load_balancer()
-    setattr(thing, field, {"compute": "small"})
-    with pytest.raises(exceptions.UnsupportedOptionError, match=field.replace("_", " ")):
+    setattr(thing, field, data)
+    with pytest.raises(exceptions.UnsupportedOptionError, match=words):
         MemoryDriver(session).loadbalancer_create(thing)
     assert session.store.get(TREE.id) is None
     assert not pending.waiting(session.store.records)
+
+
+def test_flavors_and_zones_are_described_and_judged(session: Session) -> None:
+    driver = MemoryDriver(session)
+    assert driver.get_supported_flavor_metadata()["appliances"] == "How many appliances a load balancer has, 1 to 4."
+    assert list(driver.get_supported_availability_zone_metadata()) == ["compute_zone"]
+    driver.validate_flavor({"appliances": 4})
+    driver.validate_flavor({})
+    driver.validate_availability_zone({"compute_zone": "here"})
+    for bad, words in (({"appliances": 5}, "less than or equal to 4"), ({"appliances": None}, "null"), ([], "mapping")):
+        with pytest.raises(exceptions.UnsupportedOptionError, match=words):
+            driver.validate_flavor(bad)
+    with pytest.raises(exceptions.UnsupportedOptionError, match="compute_zone"):
+        driver.validate_availability_zone({"compute_zone": 1})
+
+
+def test_a_flavor_is_carried_out(session: Session) -> None:
+    thing = models.Objects(TREE).load_balancer()
+    thing.flavor, thing.availability_zone = {"appliances": 2}, {"compute_zone": "here"}
+    MemoryDriver(session).loadbalancer_create(thing)
+    session.engine.run(TREE.id)
+    shown = session.provider("memory").observe(TREE.id).appliances
+    assert [(one.role, one.remark) for one in shown] == [("MASTER", "in the zone here"), ("BACKUP", "in the zone here")]
 
 
 def test_a_value_that_the_model_refuses_changes_nothing(session: Session) -> None:

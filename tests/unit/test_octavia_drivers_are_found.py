@@ -9,8 +9,9 @@ from stevedore import ExtensionManager
 
 from lbdrivers import registry, settings
 from lbdrivers.errors import PermanentError
+from lbdrivers.features import ALL
 from lbdrivers.memory.records import MemoryRecords
-from lbdrivers.octavia.foreign import FEATURES, ForeignProvider
+from lbdrivers.octavia.foreign import ForeignProvider
 
 MODULE = """
 from octavia_lib.api.drivers import provider_base
@@ -40,7 +41,7 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_they_are_loaded_as_providers(name: str) -> None:
     provider = registry.make_context(settings.load(), MemoryRecords()).load(registry.PROVIDERS, name)
     assert isinstance(provider, ForeignProvider)
-    assert (provider.name, provider.features(), provider.known()) == (name, FEATURES, frozenset())
+    assert (provider.name, provider.features(), provider.known()) == (name, ALL, frozenset())
 
 
 def test_ours_keep_their_names_and_are_not_found_twice() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from typing import NamedTuple
+
+from pydantic import ValidationError
 
 from lbdrivers.model.changes.change import Change, Created, Deleted, FieldChange, Ordered, Updated
 from lbdrivers.model.kinds import CHILDREN, CREATE_ONLY, AnyResource, Kind, children
@@ -12,6 +14,14 @@ from lbdrivers.model.resources import Listener, LoadBalancer, Pool
 
 #: kind -> what reads those fields; made once, because it runs for every member.
 _BIRTH = {kind: attrgetter(*fields) for kind, fields in CREATE_ONLY.items() if fields}
+
+
+#: Fields of a load balancer that bind what is in it, those together that are judged together.
+_BINDING = (
+    frozenset({"vip_address", "vip_subnet_id", "vip_network_id", "vip_port_id", "additional_vips"}),
+    frozenset({"vip_sg_ids"}),
+    frozenset({"flavor_id", "flavor_data"}),
+)
 
 
 class _Place(NamedTuple):
@@ -72,6 +82,14 @@ def _field_changes(kind: Kind, old: AnyResource, new: AnyResource) -> tuple[Fiel
     )
 
 
+def _is_valid(tree: LoadBalancer, fields: Mapping[str, object]) -> bool:
+    try:
+        LoadBalancer.model_validate({**tree.__dict__, **fields})
+    except ValidationError:
+        return False
+    return True
+
+
 class _Comparison:
     """Two trees of one load balancer, and what of the old one can be kept."""
 
@@ -107,15 +125,43 @@ class _Comparison:
     def changes(self) -> Iterator[Change]:
         yield from self._listeners_freed()
         yield from self._pools_freed()
-        yield from self._updated(Kind.LOAD_BALANCER, self.old, self.new)
+        first, then = self._own_changes()
+        yield from self._own(first)
         for pool in self.new.pools:
             yield from self._arranged(Kind.POOL, self.new.id, pool)
         for listener in self.new.listeners:
             yield from self._arranged(Kind.LISTENER, self.new.id, listener)
         yield from self._leftovers()
+        yield from self._own(then)
         for identity, place in self.after.items():
             if CHILDREN[place.kind] and identity in self.kept:
                 yield from self._ordered(identity)
+
+    def _own_changes(self) -> tuple[list[FieldChange], list[FieldChange]]:
+        """The load balancer's own fields that change before what is in it, and those that change after.
+
+        What forbids something to its children waits until they do without it.
+        """
+        changes = _field_changes(Kind.LOAD_BALANCER, self.old, self.new)
+        first = [one for one in changes if not any(one.name in group for group in _BINDING)]
+        then: list[FieldChange] = []
+        for group in _BINDING:
+            changed = [one for one in changes if one.name in group]
+            together = {one.name: one.new for one in (*first, *changed)}
+            if not changed or _is_valid(self.old, together):
+                first += changed
+                continue
+            then += changed
+            if "vip_address" in group and self.old.vip_address is not None:
+                # Nothing is demanded of anybody's family while a VIP is unknown.
+                first.append(FieldChange("vip_address", self.old.vip_address, None))
+                then = [one for one in then if one.name != "vip_address"]
+                then.append(FieldChange("vip_address", None, self.new.vip_address))
+        return first, [one for one in then if one.old != one.new]
+
+    def _own(self, fields: list[FieldChange]) -> Iterator[Updated]:
+        if fields:
+            yield Updated(Kind.LOAD_BALANCER, self.new.id, None, tuple(fields))
 
     def _listeners_freed(self) -> Iterator[Change]:
         """Everything that goes on the listeners' side, and references to blocking pools."""
@@ -177,9 +223,7 @@ class _Comparison:
         was = self.before[resource.id].resource
         return was is resource or was.__dict__ == resource.__dict__
 
-    def _updated(
-        self, kind: Kind, old: AnyResource, new: AnyResource, parent_id: str | None = None
-    ) -> Iterator[Updated]:
+    def _updated(self, kind: Kind, old: AnyResource, new: AnyResource, parent_id: str | None) -> Iterator[Updated]:
         if isinstance(old, Listener) and old.default_pool_id in self.blocking:
             old = old.model_copy(update={"default_pool_id": None})
         fields = _field_changes(kind, old, new)

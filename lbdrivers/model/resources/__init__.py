@@ -22,6 +22,13 @@ from lbdrivers.model.resources.enums import (
     RuleType,
     TlsVersion,
 )
+from lbdrivers.model.resources.flavor import (
+    NOTHING,
+    AvailabilityZone,
+    AvailabilityZoneProfile,
+    Flavor,
+    FlavorProfile,
+)
 from lbdrivers.model.resources.health_monitor import UDP_CONNECT_MINIMUM_DELAY, HealthMonitor
 from lbdrivers.model.resources.l7 import L7Policy, L7Rule
 from lbdrivers.model.resources.listener import (
@@ -31,7 +38,7 @@ from lbdrivers.model.resources.listener import (
     INSERTABLE_TLS_HEADERS,
     Listener,
 )
-from lbdrivers.model.resources.load_balancer import NOTHING, AdditionalVip, LoadBalancer
+from lbdrivers.model.resources.load_balancer import AdditionalVip, LoadBalancer
 from lbdrivers.model.resources.pool import DATAGRAM_POOLS, Member, Pool, SessionPersistence
 
 __all__ = [
@@ -45,8 +52,12 @@ __all__ = [
     "AdditionalVip",
     "Algorithm",
     "AlpnProtocol",
+    "AvailabilityZone",
+    "AvailabilityZoneProfile",
     "ClientAuthentication",
     "CompareType",
+    "Flavor",
+    "FlavorProfile",
     "HealthMonitor",
     "HttpMethod",
     "L7Policy",

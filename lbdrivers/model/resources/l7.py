@@ -19,6 +19,10 @@ from lbdrivers.model.values import (
     is_subject_field,
 )
 
+#: What a redirect to a URL or prefix answers unless it is told otherwise (v2 API).
+DEFAULT_REDIRECT_CODE = 302
+_CODED = (PolicyAction.REDIRECT_TO_URL, PolicyAction.REDIRECT_PREFIX)
+
 
 class L7Rule(Value):
     """One condition of a policy. Its id is a UUID; rules of one policy are all required (AND)."""
@@ -69,6 +73,13 @@ class L7Policy(Resource):
     redirect_http_code: StrictInt | None = None
     rules: Annotated[tuple[L7Rule, ...], Field(max_length=50)] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _code_by_default(cls, data: object) -> object:
+        if isinstance(data, dict) and data.get("action") in _CODED and data.get("redirect_http_code") is None:
+            return {**data, "redirect_http_code": DEFAULT_REDIRECT_CODE}
+        return data
+
     @model_validator(mode="after")
     def _rules(self) -> Self:
         targets = {
@@ -83,7 +94,7 @@ class L7Policy(Resource):
             if action is not self.action and given:
                 raise ValueError(f"{field} belongs to the action {action}, not to {self.action}")
         if self.redirect_http_code is not None:
-            if self.action not in (PolicyAction.REDIRECT_TO_URL, PolicyAction.REDIRECT_PREFIX):
+            if self.action not in _CODED:
                 raise ValueError("redirect_http_code belongs to redirects to a URL or prefix")
             if self.redirect_http_code not in (301, 302, 303, 307, 308):
                 raise ValueError("redirect_http_code is 301, 302, 303, 307 or 308")

@@ -118,6 +118,9 @@ class Listener(Resource):
             raise ValueError("client_ca_tls_container_ref needs a certificate that the listener itself presents")
         if self.client_crl_container_ref and not self.client_ca_tls_container_ref:
             raise ValueError("client_crl_container_ref needs client_ca_tls_container_ref")
+        for field in ("tls_ciphers", "tls_versions", "alpn_protocols"):
+            if not certified and getattr(self, field) is not None:
+                raise ValueError(f"{field} needs a certificate that the listener itself presents")
         if self.hsts_max_age is not None and not terminated:
             raise ValueError("hsts_max_age belongs to TERMINATED_HTTPS listeners only")
         if (self.hsts_include_subdomains or self.hsts_preload) and self.hsts_max_age is None:

@@ -7,14 +7,13 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from lbdrivers.model.provider_data import ProviderData
 from lbdrivers.model.resources.base import Resource, Value, label
+from lbdrivers.model.resources.flavor import NOTHING
 from lbdrivers.model.resources.l7 import L7Rule
 from lbdrivers.model.resources.listener import COMPATIBLE_POOLS, Listener
 from lbdrivers.model.resources.pool import DATAGRAM_POOLS, Pool
 from lbdrivers.model.values import IpAddress, Text, Uuid, family
-
-#: The id that stands for "deleted" in the v2 API.
-NOTHING = "00000000-0000-0000-0000-000000000000"
 
 
 class AdditionalVip(Value):
@@ -25,13 +24,20 @@ class AdditionalVip(Value):
 
 
 class LoadBalancer(Resource):
-    """The whole of one load balancer, as its owner wants it."""
+    """The whole of one load balancer, as its owner wants it.
+
+    ``flavor_id`` and ``availability_zone`` name what an operator offers; ``flavor_data`` and
+    ``availability_zone_data`` say what that stands for with the provider, which knows no names
+    (``lbdrivers.model.catalog``).
+    """
 
     description: Text = ""
     project_id: Annotated[Text, Field(max_length=36)] = ""
     provider: Annotated[Text, Field(max_length=64)] | None = None
     flavor_id: Uuid | None = None
+    flavor_data: ProviderData | None = None
     availability_zone: Text | None = None
+    availability_zone_data: ProviderData | None = None
     vip_address: IpAddress | None = None
     vip_subnet_id: Uuid | None = None
     vip_network_id: Uuid | None = None
@@ -51,6 +57,7 @@ class LoadBalancer(Resource):
         self._check_ports()
         self._check_pools()
         self._check_families()
+        self._check_direct_members()
         return self
 
     def _check_vips(self) -> None:
@@ -64,6 +71,16 @@ class LoadBalancer(Resource):
             raise ValueError("flavor_id stands for a deleted flavor; name one that is there, or none")
         if self.availability_zone == "":
             raise ValueError("availability_zone is empty; name one, or leave it out")
+        if self.vip_sg_ids:
+            self._check_security_groups()
+
+    def _check_security_groups(self) -> None:
+        """The VIP's port has its owner's groups, or those that follow from ``allowed_cidrs``."""
+        for listener in self.listeners:
+            if listener.allowed_cidrs:
+                raise ValueError(f"vip_sg_ids and allowed_cidrs of the listener {label(listener)} exclude each other")
+        if self.flavor_data is not None and self.flavor_data.get("sriov_vip") is True:
+            raise ValueError("vip_sg_ids have no effect on the SR-IOV port of this flavor; remove them")
 
     def _vip_addresses(self) -> list[str | None]:
         """Addresses of all VIPs; None for one that is yet to be chosen."""
@@ -89,6 +106,19 @@ class LoadBalancer(Resource):
                             f"the {pool.protocol} pool {label(pool)} has the member {member.address}, "
                             f"but no VIP is {family(member.address)}"
                         )
+
+    def _check_direct_members(self) -> None:
+        """SR-IOV ports of members are for the flavor to allow; nothing is said before it is looked up."""
+        if self.flavor_data is None and self.flavor_id is not None:
+            return
+        if self.flavor_data is not None and self.flavor_data.get("allow_member_sriov") is True:
+            return
+        for pool in self.pools:
+            for member in pool.members:
+                if member.request_sriov:
+                    raise ValueError(
+                        f"request_sriov of the member {label(member)} needs a flavor with allow_member_sriov"
+                    )
 
     def _check_identities(self) -> None:
         seen: set[str] = set()

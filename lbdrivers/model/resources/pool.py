@@ -36,6 +36,7 @@ class Member(Resource):
     subnet_id: Uuid | None = None
     monitor_address: MemberAddress | None = None
     monitor_port: PortNumber | None = None
+    request_sriov: Flag = False
 
 
 class SessionPersistence(Value):
