@@ -6,7 +6,7 @@ import pytest
 from support.memory_cloud import World
 
 from lbdrivers.testing.check import Check
-from lbdrivers.testing.check_provider import CHECKS, ProviderFixture, check_feature
+from lbdrivers.testing.check_provider import CHECKS, ProviderFixture, check_feature, checks_for
 from lbdrivers_amphora.provider import FEATURES
 
 
@@ -15,7 +15,7 @@ def fixture(world: World) -> ProviderFixture:
 
 
 @pytest.mark.parametrize("topology", ["SINGLE", "ACTIVE_STANDBY"])
-@pytest.mark.parametrize("check", CHECKS, ids=str)
+@pytest.mark.parametrize("check", checks_for(FEATURES), ids=str)
 def test_law(check: Check[ProviderFixture], topology: str) -> None:
     world = World(topology)
     check(fixture(world))
