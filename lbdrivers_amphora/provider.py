@@ -9,19 +9,22 @@ from __future__ import annotations
 import secrets
 import string
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from lbdrivers.drivers.amphora import ApplianceReport, Bundle, Facts, TlsFiles, Topology
+from lbdrivers.drivers.compute import RequestChecker
 from lbdrivers.drivers.context import CONTRACT, DriverContext
+from lbdrivers.drivers.profiles import ProfileKind
 from lbdrivers.drivers.provider import Appliance, Deviation, Mildness, Observation, Orphan, PlannedAction
 from lbdrivers.errors import DriverError, PermanentError, TemporaryError
 from lbdrivers.features import Feature, check
 from lbdrivers.model.infra import MachineStatus
+from lbdrivers.model.provider_data import ProviderData
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers_amphora import inspection
-from lbdrivers_amphora.decide import datagrams, health
+from lbdrivers_amphora.decide import datagrams, health, profiles
 from lbdrivers_amphora.decide.addressing import same_networks
 from lbdrivers_amphora.decide.datagrams import DatagramDriver
 from lbdrivers_amphora.decide.plan import amphora_actions, tree_actions
@@ -65,6 +68,8 @@ _CONNECTIONS = frozenset(
         Feature.MONITOR_TLS_HELLO,
         Feature.L7,
         Feature.VIP_ADDITIONAL,
+        Feature.FLAVOR,
+        Feature.AVAILABILITY_ZONE,
         Feature.STATISTICS,
         Feature.FAILOVER,
     }
@@ -76,7 +81,7 @@ _PASSWORD_CHARACTERS = string.ascii_letters + string.digits
 
 
 class AmphoraProvider:
-    """Implements ``lbdrivers.drivers.provider.Provider`` and ``Planner`` with amphorae."""
+    """Implements ``lbdrivers.drivers.provider.Provider``, ``Planner`` and ``ProfileSchemas`` with amphorae."""
 
     contract = CONTRACT
     name = "amphora"
@@ -97,19 +102,19 @@ class AmphoraProvider:
         everything is looked at; else HAProxy and keepalived alone."""
         check(self.name, self.features(), desired)
         tls = self._secret_files(desired)
-        balancer = self._ledger.balancer(desired.id)
+        balancer, held = self._held(desired)
         if balancer is None:
-            balancer = Balancer(id=desired.id, name=desired.name, topology=self._settings.topology)
+            balancer = self._admitted(desired)
             self._ledger.save_balancer(balancer)
         balancer = self._with_password(balancer)
         plan = self._plan(balancer)
-        if balancer.tree is None:
+        if held is None:
             recipe = recipes.CREATE
         elif (
             applied is not None
             and not balancer.unsettled
             and not (plan.build or plan.remove)
-            and same_networks(LoadBalancer.model_validate_json(balancer.tree), desired)
+            and same_networks(held, desired)
         ):
             recipe = recipes.CONFIGURE
         else:
@@ -191,9 +196,9 @@ class AmphoraProvider:
     def plan(self, desired: LoadBalancer, applied: LoadBalancer | None) -> tuple[PlannedAction, ...]:
         """See ``Planner``. Fetches secrets, as ``apply`` would."""
         files = self._secret_files(desired)
-        balancer = self._ledger.balancer(desired.id)
+        balancer, _ = self._held(desired)
         if balancer is None:
-            balancer = Balancer(id=desired.id, name=desired.name, topology=self._settings.topology)
+            balancer = self._admitted(desired)
         plan = self._plan(balancer, commit=False)
         actions = list(amphora_actions(plan))
         if balancer.unsettled and not actions:
@@ -210,6 +215,14 @@ class AmphoraProvider:
             return self._work(balancer, tree, AmphoraPlan(plan.keep, (), ()), tls).bundle(amphora.id)
 
         return (*actions, *tree_actions(applied, desired, bundle, self._facts(amphora), self._settings.datagrams))
+
+    def profile_capabilities(self, kind: ProfileKind) -> Mapping[str, str]:
+        """See ``ProfileSchemas``."""
+        return profiles.profile_capabilities(kind)
+
+    def validate_profile(self, kind: ProfileKind, data: ProviderData) -> None:
+        """See ``ProfileSchemas``. Whether compute and network have what is named shows when it is used."""
+        profiles.validate_profile(kind, data)
 
     def deviations(self, load_balancer_id: str) -> tuple[Deviation, ...]:
         """See ``Inspector``."""
@@ -235,6 +248,36 @@ class AmphoraProvider:
         run(recipes.MAINTAIN, replace(work, kept=tuple(running)))
 
     # -- how it is done ----------------------------------------------------------------------
+
+    def _held(self, desired: LoadBalancer) -> tuple[Balancer | None, LoadBalancer | None]:
+        """The load balancer's record and the tree that was applied last, where they are there.
+
+        :raises UnsupportedError: when its flavor or zone would have to change.
+        """
+        balancer = self._ledger.balancer(desired.id)
+        if balancer is None:
+            return None, None
+        tree = None if balancer.tree is None else LoadBalancer.model_validate_json(balancer.tree)
+        profiles.check_unchanged(balancer.topology, tree, desired)
+        return balancer, tree
+
+    def _admitted(self, desired: LoadBalancer) -> Balancer:
+        """The record of a new load balancer, not written down yet.
+
+        :raises UnsupportedError: when its flavor or zone cannot be had. :raises PermanentError: when there is
+            no such network.
+        """
+        wishes = profiles.Wishes.of(desired)
+        compute, network = self._drivers.compute, self._drivers.network
+        if isinstance(compute, RequestChecker):
+            compute.check_request(wishes.machine(desired.id))
+        if wishes.zone.management_network is not None:
+            network.network(wishes.zone.management_network)
+        if wishes.zone.valid_vip_networks and (desired.vip_network_id or desired.vip_subnet_id):
+            network_id = desired.vip_network_id or network.subnet(desired.vip_subnet_id or "").network_id
+            profiles.check_vip_network(wishes, network.network(network_id))
+        topology = wishes.flavor.loadbalancer_topology or self._settings.topology
+        return Balancer(id=desired.id, name=desired.name, topology=topology)
 
     def _as_it_is(self, load_balancer_id: str) -> Work:
         """The load balancer with the tree that was applied last, and all its amphorae that serve.

@@ -53,3 +53,16 @@ class Vantage(Protocol):
     def vantage(self) -> str | None:
         """Path of that namespace; None while there is none, as there is no machine."""
         ...
+
+
+@runtime_checkable
+class RequestChecker(Protocol):
+    """Optional, beside Compute: says what it cannot boot before anything is made for it."""
+
+    def check_request(self, request: MachineRequest) -> None:
+        """Refuse what ``ensure`` would refuse for good: a flavor, an image or a zone that is not there.
+
+        Law: changes nothing; looks at neither the name nor the ports.
+        :raises UnsupportedError: it names each field that cannot be.
+        """
+        ...

@@ -60,7 +60,8 @@ def _told(place: tuple[int | str, ...], kind: str, message: str, schema: type[Pr
     name = ".".join(map(str, place))
     if kind == "extra_forbidden":
         return f"{name} is unknown; it takes {', '.join(schema.model_fields) or 'nothing'}"
-    return f"{name}: {message[:1].lower()}{message[1:].removeprefix('alue error, ')}"
+    words = message.removeprefix("Value error, ")
+    return f"{name}: {words[:1].lower()}{words[1:]}"
 
 
 def validate(kind: ProfileKind, schemas: Mapping[ProfileKind, type[ProfileSchema]], data: ProviderData) -> None:

@@ -38,6 +38,8 @@ class StoredMachine:
     status: MachineStatus
     ports: tuple[str, ...]
     zone: str | None = None
+    flavor: str | None = None
+    image: str | None = None
 
 
 @dataclass(frozen=True)

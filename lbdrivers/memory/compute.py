@@ -12,7 +12,7 @@ from lbdrivers.model.infra import Machine, MachineRequest, MachineStatus, Port
 
 
 class MemoryCompute:
-    """Implements ``Compute`` on the memory cloud."""
+    """Implements ``Compute`` and ``RequestChecker`` on the memory cloud."""
 
     contract = 1
 
@@ -34,12 +34,18 @@ class MemoryCompute:
                 if old is not None and old.status is MachineStatus.RUNNING:
                     return old
                 identity = old.id if old is not None else derived_id("machine", request.name)
-                return StoredMachine(identity, request.name, MachineStatus.RUNNING, request.ports, request.zone)
+                kind = (request.zone, request.flavor, request.image)
+                return StoredMachine(identity, request.name, MachineStatus.RUNNING, request.ports, *kind)
 
             machine = self.cloud.machines.change(request.name, running)
             for name in request.ports:
                 self._plug(name, request.name)
         return self._machine(machine)
+
+    def check_request(self, request: MachineRequest) -> None:
+        """See ``RequestChecker.check_request``: it boots everything."""
+        with self._faults.around("check_request", request):
+            return
 
     def find(self, name: str) -> Machine | None:
         """See ``Compute.find``."""

@@ -99,6 +99,7 @@ class MachineRequest:
     :param files: absolute path inside the machine -> content, written before anything starts.
     :param group: anti-affinity group, or None.
     :param flavor: compute flavor, in the driver's own terms, or None for its default.
+    :param image: tag of the image to boot from, or None for the driver's default.
     :param zone: availability zone, or None.
     """
 
@@ -108,6 +109,7 @@ class MachineRequest:
     group: str | None = None
     flavor: str | None = None
     zone: str | None = None
+    image: str | None = None
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from lbdrivers.drivers.compute import Compute
+from lbdrivers.drivers.compute import Compute, RequestChecker
 from lbdrivers.drivers.network import Network
 from lbdrivers.model.infra import FixedAddress, Machine, MachineRequest, MachineStatus, Port, PortRequest
-from lbdrivers.testing.check import Check, Patience, expect, fail
+from lbdrivers.testing.check import Check, Patience, expect, fail, refused
 from lbdrivers.testing.surroundings import new_id
 
 _DEAD = (MachineStatus.STOPPED, MachineStatus.ERROR)
@@ -25,6 +25,7 @@ class ComputeFixture:
     :param member_subnet_id: another subnet, on another network.
     :param request: what to boot, given a machine's name and the names of its first ports.
     :param kill: makes the machine of that name die as by a power cut.
+    :param unbootable: as ``request``, but of a kind that the driver cannot boot; None when it boots all.
     """
 
     make: Callable[[], Compute]
@@ -33,6 +34,7 @@ class ComputeFixture:
     member_subnet_id: str
     kill: Callable[[str], None]
     request: Callable[[str, tuple[str, ...]], MachineRequest] = MachineRequest
+    unbootable: Callable[[str, tuple[str, ...]], MachineRequest] | None = None
     patience: Patience = field(default_factory=Patience)
 
     def find(self, name: str) -> Machine | None:
@@ -171,6 +173,24 @@ def check_machines_are_apart(fixture: ComputeFixture) -> None:
         expect(found is not None and found.status is MachineStatus.RUNNING, "removing one machine ended another")
 
 
+def check_what_cannot_boot_is_refused_first(fixture: ComputeFixture) -> None:
+    """check_request takes what boots and makes nothing of it; what it refuses, ensure refuses, too."""
+    compute = fixture.make()
+    if not isinstance(compute, RequestChecker):
+        return
+    name = f"amphora-{new_id()}"
+    with fixture.plain_port(f"{name}-mgmt", fixture.management_subnet_id) as port:
+        try:
+            compute.check_request(fixture.request(name, (port,)))
+            if fixture.unbootable is not None:
+                request = fixture.unbootable(name, (port,))
+                refused("check_request of what cannot boot", lambda: compute.check_request(request))
+                refused("ensure of what cannot boot", lambda: fixture.make().ensure(request))
+            expect(fixture.find(name) is None, "check_request, or a refused ensure, has made a machine")
+        finally:
+            fixture.patience.settled("remove", lambda: fixture.make().remove(name))
+
+
 CHECKS: tuple[Check[ComputeFixture], ...] = (
     Check(check_the_absent_is_no_error),
     Check(check_ensure_makes_it_once),
@@ -179,4 +199,5 @@ CHECKS: tuple[Check[ComputeFixture], ...] = (
     Check(check_a_dead_machine_is_started_again),
     Check(check_remove_leaves_the_ports),
     Check(check_machines_are_apart),
+    Check(check_what_cannot_boot_is_refused_first),
 )

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lbdrivers.drivers.context import DriverContext
-from lbdrivers.errors import InvalidInput, PermanentError, Problem, TemporaryError
+from lbdrivers.errors import InvalidInput, PermanentError, Problem, TemporaryError, UnsupportedError
 from lbdrivers.model.infra import Machine, MachineRequest, MachineStatus, Port
 from lbdrivers_amphora.site.box import Box, BoxState, Contents
 from lbdrivers_amphora.site.fabric import Fabric, inner_name
@@ -35,10 +35,9 @@ def agent_command() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Intent:
-    """What is written down of a machine before it exists: the ports that it boots with, its zone."""
+    """What is written down of a machine before it exists: the ports that it boots with."""
 
     ports: tuple[str, ...]
-    zone: str | None
 
     @classmethod
     def read(cls, box: Box) -> _Intent | None:
@@ -46,7 +45,7 @@ class _Intent:
         path = box.folder / "machine.json"
         try:
             data = json.loads(path.read_bytes())
-            return cls(tuple(str(name) for name in data["ports"]), data["zone"])
+            return cls(tuple(str(name) for name in data["ports"]))
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
@@ -54,7 +53,7 @@ class _Intent:
             raise InvalidInput((problem,)) from error
 
     def write(self, box: Box) -> None:
-        write_atomically(box.folder / "machine.json", json.dumps({"ports": self.ports, "zone": self.zone}).encode())
+        write_atomically(box.folder / "machine.json", json.dumps({"ports": self.ports}).encode())
 
 
 class LocalCompute:
@@ -79,8 +78,10 @@ class LocalCompute:
         again. One that is dead is booted again with every port that it had.
 
         :raises PermanentError: when a port does not exist or is plugged elsewhere.
+        :raises UnsupportedError: see ``check_request``.
         :raises TemporaryError: when it does not come up.
         """
+        self.check_request(request)
         box = self.site.machine(request.name)
         deadline = time.monotonic() + self.site.settings.boot_timeout
         while (pid := box.pid()) is None:
@@ -94,6 +95,12 @@ class LocalCompute:
             self._context.sleep(GLANCE)
         self._furnish(box, lambda: pid, request)
         return self._machine(box)
+
+    def check_request(self, request: MachineRequest) -> None:
+        """See :class:`lbdrivers.drivers.compute.RequestChecker`: a machine is this very host, nothing else."""
+        asked = {"flavor": request.flavor, "image": request.image, "zone": request.zone}
+        if refused := [f"the {what} {name}" for what, name in asked.items() if name is not None]:
+            raise UnsupportedError(f"machines on this host are all of one kind; they cannot have {', '.join(refused)}")
 
     def find(self, name: str) -> Machine | None:
         """The machine as it is now, or None."""
@@ -161,7 +168,7 @@ class LocalCompute:
         with self.site.locked():
             lock = box.try_hold()
             if lock is not None:
-                _Intent(request.ports, request.zone).write(box)
+                _Intent(request.ports).write(box)
             return lock
 
     def _furnish(self, box: Box, born: Callable[[], int], request: MachineRequest) -> None:
@@ -197,7 +204,6 @@ class LocalCompute:
             status=_status(box, first, fabric),
             address=first.fixed[0].address if first and first.fixed else None,
             vantage=fabric.vantage(),
-            zone=intent.zone if intent else None,
         )
 
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from lbdrivers.drivers.provider import Statistics
 from lbdrivers.errors import PermanentError, TemporaryError
-from lbdrivers.model.infra import FixedAddress, Machine, MachineRequest, MachineStatus, Nic, Port, PortRequest
+from lbdrivers.model.infra import FixedAddress, Machine, MachineStatus, Nic, Port, PortRequest
 from lbdrivers.model.secret import Secret
 from lbdrivers_amphora.decide.counting import latest
 from lbdrivers_amphora.flows.work import Work
@@ -103,7 +103,7 @@ def reserve_ports(work: Work, _: str) -> None:
     """Make the management and VRRP ports of all amphorae that are built, so that each knows its peers."""
     for amphora_id in (amphora.id for amphora in work.built):
         amphora = work.amphora(amphora_id)
-        for name in work.settings.management_networks[:1]:
+        for name in work.management_networks[:1]:
             network = work.drivers.network.network(name)
             fixed = tuple(FixedAddress(subnet.id) for subnet in network.subnets[:1])
             work.drivers.network.ensure_port(PortRequest(amphora.management_port, network.id, fixed))
@@ -125,9 +125,8 @@ def boot_machine(work: Work, amphora_id: str) -> None:
     credential = authority.issue_server(amphora.id, work.settings.certificate_validity)
     config = agent_configuration(work, amphora_id)
     work.drivers.compute.ensure(
-        MachineRequest(
-            name=amphora.machine,
-            ports=(amphora.management_port,),
+        replace(
+            work.wishes.machine(amphora.machine, (amphora.management_port,)),
             files={
                 CONFIG_FILE: config,
                 SERVER_CERTIFICATE: credential.pem,

@@ -22,6 +22,7 @@ from lbdrivers.model.infra import Machine, Nic, Port, Subnet
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.secret import Secret
 from lbdrivers_amphora.decide.addressing import member_subnets, wanted_nics
+from lbdrivers_amphora.decide.profiles import Wishes
 from lbdrivers_amphora.flows.recipe import Subject
 from lbdrivers_amphora.ledger import Ledger
 from lbdrivers_amphora.records import Amphora, Balancer
@@ -77,6 +78,17 @@ class Work:
         if self.tree is None:
             raise RuntimeError("this run has no wanted tree")
         return self.tree
+
+    @property
+    def wishes(self) -> Wishes:
+        """What the wanted tree's flavor and zone ask for."""
+        return Wishes.of(self.desired)
+
+    @property
+    def management_networks(self) -> tuple[str, ...]:
+        """Networks on which agents are reached: the zone's, or those that the settings name."""
+        own = self.wishes.zone.management_network
+        return (own,) if own is not None else self.settings.management_networks
 
     def subjects(self, subject: Subject) -> tuple[str, ...]:
         """Amphora ids (or "" for the load balancer) that a stage is for."""

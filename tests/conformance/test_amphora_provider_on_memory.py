@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support.memory_cloud import World
 
 from lbdrivers.testing.check import Check
 from lbdrivers.testing.check_provider import CHECKS, ProviderFixture, check_feature, checks_for
+from lbdrivers.testing.surroundings import ANYWHERE
 from lbdrivers_amphora.provider import FEATURES
+
+AROUND = replace(
+    ANYWHERE,
+    flavors=({"loadbalancer_topology": "SINGLE", "compute_flavor": "small", "amp_image_tag": "amphora"}, {}),
+    availability_zones=({"compute_zone": "west", "management_network": "management"},),
+)
 
 
 def fixture(world: World) -> ProviderFixture:
-    return ProviderFixture(make=world.provider, histories=10)
+    return ProviderFixture(make=world.provider, around=AROUND, histories=10)
 
 
 @pytest.mark.parametrize("topology", ["SINGLE", "ACTIVE_STANDBY"])

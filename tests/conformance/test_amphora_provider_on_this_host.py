@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from support.local_cloud import AROUND, a_cloud
 
+from lbdrivers.errors import PermanentError, UnsupportedError
 from lbdrivers.testing import check_provider
 from lbdrivers.testing.check import Check
 from lbdrivers.testing.check_provider import ProviderFixture
+from lbdrivers.testing.examples import rebuilt
 
 #: The others are proved on memory drivers; these are the ones where daemons could tell another story.
 LAWS = (
@@ -32,3 +34,21 @@ def test_law(check: Check[ProviderFixture], topology: str) -> None:
             cloud.provider().known(),
         )
         assert not any(left)
+
+
+def test_a_flavor_decides_about_the_topology_and_what_this_host_has_not_is_refused() -> None:
+    with a_cloud("ACTIVE_STANDBY") as cloud:
+        fixture = ProviderFixture(make=cloud.provider, around=AROUND)
+        plain = fixture.tree()
+        for data in ({"compute_flavor": "large"}, {"amp_image_tag": "newest"}, {"sriov_vip": True}):
+            with pytest.raises(UnsupportedError, match=r"large|newest|sriov_vip"):
+                cloud.provider().apply(rebuilt(plain, flavor_data=data), None)
+        with pytest.raises(UnsupportedError, match="the zone west"):
+            cloud.provider().apply(rebuilt(plain, availability_zone_data={"compute_zone": "west"}), None)
+        with pytest.raises(PermanentError, match="nowhere"):
+            cloud.provider().apply(rebuilt(plain, availability_zone_data={"management_network": "nowhere"}), None)
+        assert not any((cloud.site.compute.known(), cloud.site.network.ports(), cloud.provider().known()))
+        single = rebuilt(plain, flavor_data={"loadbalancer_topology": "SINGLE"})
+        with fixture.applied(single):
+            check_provider.expect_whole(fixture, single, "with a flavor")
+            assert [one.role for one in fixture.observe(single.id).appliances] == ["STANDALONE"]

@@ -72,6 +72,11 @@ class EndsTheOthers(MemoryCompute):
             self.kill(other)
 
 
+class BootsToSeeWhetherItCan(MemoryCompute):
+    def check_request(self, request: MachineRequest) -> None:
+        self.ensure(request)
+
+
 COMPUTE = {
     check_compute.check_the_absent_is_no_error: DetachesStrictly,
     check_compute.check_ensure_makes_it_once: MakesDoubles,
@@ -80,6 +85,7 @@ COMPUTE = {
     check_compute.check_a_dead_machine_is_started_again: LeavesTheDeadAsTheyAre,
     check_compute.check_remove_leaves_the_ports: TakesPortsAlong,
     check_compute.check_machines_are_apart: EndsTheOthers,
+    check_compute.check_what_cannot_boot_is_refused_first: BootsToSeeWhetherItCan,
 }
 
 # --- network

@@ -12,6 +12,7 @@ from support.local_site import a_site
 from lbdrivers import settings
 from lbdrivers.drivers.context import DriverContext
 from lbdrivers.memory.records import MemoryRecords
+from lbdrivers.model.infra import MachineRequest
 from lbdrivers.testing import check_amphora, check_certificate, check_compute, check_network
 from lbdrivers.testing.check import Check
 from lbdrivers.testing.surroundings import new_id
@@ -31,6 +32,7 @@ def test_compute(check: Check[check_compute.ComputeFixture]) -> None:
                 management_subnet_id=MANAGEMENT,
                 member_subnet_id=PRIVATE,
                 kill=lambda name: kill(site, name),
+                unbootable=lambda name, ports: MachineRequest(name, ports, flavor="large", zone="west"),
             )
         )
 
