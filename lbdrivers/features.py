@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from lbdrivers.errors import UnsupportedError
 from lbdrivers.model.resources import (
     DATAGRAM_POOLS,
+    HTTP_LISTENERS,
     Algorithm,
     Listener,
     LoadBalancer,
@@ -62,6 +63,7 @@ class Feature(enum.StrEnum):
     MONITOR_UDP_CONNECT = "monitor-udp-connect"
     MONITOR_SCTP = "monitor-sctp"
     L7 = "l7"
+    L7_WITHOUT_HTTP = "l7-without-http"
     VIP_ADDITIONAL = "vip-additional"
     VIP_QOS = "vip-qos"
     VIP_SECURITY_GROUPS = "vip-security-groups"
@@ -141,6 +143,9 @@ def _listener_needs(listener: Listener) -> Iterator[Feature]:
         yield Feature.LISTENER_TIMEOUTS
     if listener.l7policies:
         yield Feature.L7
+        if listener.protocol not in HTTP_LISTENERS:
+            # The v2 API takes these, but who passes bytes on unread cannot look at requests.
+            yield Feature.L7_WITHOUT_HTTP
 
 
 def _pool_needs(pool: Pool) -> Iterator[Feature]:

@@ -6,6 +6,7 @@ other problem; a load balancer comes out only when there is none.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -29,12 +30,17 @@ def build(root: Draft, problems: Problems) -> LoadBalancer | None:
     _check_identities(root, problems)
     _check_ports(root, problems)
     _check_pools(root, problems)
+    _check_vips(root, problems)
     _check_families(root, problems)
     _check_security_groups(root, problems)
     _check_direct_members(root, problems)
     fields = _with_children(root, problems)
     if problems.found:
-        for name in ("listeners", "pools"):  # incomplete now; the load balancer's own fields are still judged
+        for name in (
+            "listeners",
+            "pools",
+            "additional_vips",
+        ):  # incomplete; its own fields are judged
             fields.pop(name, None)
     tree = _validate(root, fields, problems)
     return tree if isinstance(tree, LoadBalancer) and not problems.found else None
@@ -117,6 +123,28 @@ def _check_pools(root: Draft, problems: Problems) -> None:
             usable = ", ".join(sorted(COMPATIBLE_POOLS[protocol])) or "no pool at all"
             message = f"is a pool of the protocol {pool_protocol}, which listeners of {protocol} cannot use"
             problems.add(place, message, f"they use {usable}")
+
+
+def _check_vips(root: Draft, problems: Problems) -> None:
+    """No two VIPs share a subnet or an address."""
+    for field, own, words in (
+        ("subnet_id", "vip_subnet_id", "is the subnet of another VIP"),
+        ("ip_address", "vip_address", "is the address of another VIP"),
+    ):
+        seen = {_spelled(root.text(own))} - {""}
+        for vip in root.lists.get("additional_vips", []):
+            value = _spelled(vip.text(field))
+            if value in seen:
+                problems.add(vip.place(field), words, "give each VIP its own", vip.text(field))
+            seen |= {value} - {""}
+
+
+def _spelled(text: str) -> str:
+    """The one spelling of an id or an address; other text stays as it is."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return canonical(text)
 
 
 def _check_families(root: Draft, problems: Problems) -> None:

@@ -105,6 +105,7 @@ def _listener_for(feature: Feature) -> ListenerProtocol | None:
     """The listener that the feature needs; None when any will do."""
     needed = {feature_of("listener", one): one for one in ListenerProtocol}
     needed |= dict.fromkeys((Feature.LISTENER_INSERT_HEADERS, Feature.L7), ListenerProtocol.HTTP)
+    needed[Feature.L7_WITHOUT_HTTP] = ListenerProtocol.TCP
     needed |= {Feature.MONITOR_UDP_CONNECT: ListenerProtocol.UDP, Feature.MONITOR_SCTP: ListenerProtocol.SCTP}
     needed |= dict.fromkeys((feature_of("datagram", one) for one in Algorithm), ListenerProtocol.UDP)
     return needed.get(feature)
@@ -162,6 +163,7 @@ def _listener_additions(around: Surroundings) -> dict[Feature, dict[str, Any]]:
         Feature.LISTENER_INSERT_HEADERS: {"insert_headers": {"X-Forwarded-For": "true"}},
         Feature.L7: {"l7policies": [{"id": new_id(), "action": "REJECT", "rules": [rule]}]},
     }
+    fields[Feature.L7_WITHOUT_HTTP] = fields[Feature.L7]
     if around.references:
         fields[Feature.LISTENER_TERMINATED_HTTPS] = {"default_tls_container_ref": around.references[0]}
     return fields

@@ -261,7 +261,8 @@ class Drawing:
         fields = self.common(new_id) | {"protocol": protocol, "protocol_port": port}
         fields["default_pool_id"] = self.draw(st.sampled_from((None, *fitting))) if fitting else None
         fields |= self._listener_options(protocol)
-        if protocol in HTTP_LISTENERS and Feature.L7 in self.features:
+        wanted = {Feature.L7} if protocol in HTTP_LISTENERS else {Feature.L7, Feature.L7_WITHOUT_HTTP}
+        if protocol is not ListenerProtocol.PROMETHEUS and wanted <= self.features:
             fields["l7policies"] = self.several(lambda: self.policy(fitting), 3)
         return Listener(**fields)
 

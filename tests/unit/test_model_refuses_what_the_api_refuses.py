@@ -150,12 +150,17 @@ RULES: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
         balancer(vip_sg_ids=[ID + "4"], flavor_data={"sriov_vip": False}),
     ),
     "VIPs have subnets of their own": (
-        balancer(additional_vips=[{"subnet_id": ID + "9"}]),
-        LB,
-        "same subnet",
+        balancer(additional_vips=[{"subnet_id": (ID + "9").upper()}]),
+        f"{LB}.additional_vips[0].subnet_id",
+        "subnet of another VIP",
         two_vips(None, None),
     ),
-    "VIPs have addresses of their own": (two_vips(V4, V4), LB, "same address", two_vips(V4, V6)),
+    "VIPs have addresses of their own": (
+        two_vips(V6, "2001:DB8:0::9"),
+        f"{LB}.additional_vips[0].ip_address",
+        "address of another VIP",
+        two_vips(V6, "2001:db8::8"),
+    ),
     "additional VIP has a subnet": (
         balancer(additional_vips=[{}]),
         f"{LB}.additional_vips[0].subnet_id",
@@ -648,11 +653,16 @@ def test_a_rule(name: str) -> None:
         listener(default_pool_id=ID + "1"),
         pool(members=[MEMBER | {"id": ID + "3"}, MEMBER | {"id": ID + "4"}]),
         balancer(pools=[POOL, POOL]),
+        balancer(additional_vips=[{"subnet_id": ID + "9"}]),
+        two_vips(V4, V4),
         listener(allowed_cidrs=["192.0.2.0/24"]) | {"vip_sg_ids": [ID + "4"]},
         member(id=ID + "3", request_sriov=True),
     ],
 )
 def test_the_tree_itself_refuses_what_goes_wrong_between_resources(fields: dict[str, Any]) -> None:
     """Not only documents: whoever builds a tree in Python is told, too."""
-    with pytest.raises(ValueError, match=r"IPv|both want|cannot use|not there|two members|used twice|exclude|sriov"):
+    with pytest.raises(
+        ValueError,
+        match=r"IPv|both want|cannot use|not there|two members|twice|exclude|sriov|same (subnet|address)",
+    ):
         LoadBalancer.model_validate(fields)
