@@ -39,7 +39,7 @@ from lbdrivers.drivers.context import Record
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.secret import Secret
 from lbdrivers.store.store import Store
-from lbdrivers_amphora.health.findings import Listening
+from lbdrivers_amphora.health.findings import Listening, Operating
 from lbdrivers_amphora.heartbeat_keys import amphora_key
 from lbdrivers_amphora.records import KIND_AMPHORA, Amphora, AmphoraStatus
 from lbdrivers_amphora.wire.heartbeat import Heartbeat, ListenerBeat, PoolBeat, seal_own
@@ -209,6 +209,16 @@ def measured(target: Manager, datagrams: list[bytes]) -> dict[str, float]:
     return {"rate": len(datagrams) / seconds, "cpu": (target.cpu() - cpu) / len(datagrams) * 1e6}
 
 
+def await_settled(store: Store, fleet: int) -> None:
+    """Until every load balancer has its first statuses."""
+    deadline = time.monotonic() + 120
+    while len(store.records.versions(Operating.KIND)) < fleet:
+        if time.monotonic() > deadline:
+            raise RuntimeError("the health manager does not find the first statuses")
+        time.sleep(0.2)
+    time.sleep(1.5)  # one more write, so that the first figure is of its own heartbeats alone
+
+
 def ours(url: str, members: int, fleet: int, turns: int) -> dict[str, dict[str, float]]:
     """Both cases on a new database."""
     with tempfile.TemporaryDirectory(prefix="lbdrivers-heartbeats-") as folder:
@@ -218,7 +228,7 @@ def ours(url: str, members: int, fleet: int, turns: int) -> dict[str, dict[str, 
             address = url or f"sqlite:///{folder}/lbdrivers.sqlite"
             with manager(address, store, Path(folder)) as target:
                 send(sealed(fleet, members, range(1), False), target)  # trees are read, keys derived
-                time.sleep(3)
+                await_settled(store, fleet)
                 found = {}
                 for case, start in (("steady", 1), ("flipping", 1 + turns)):
                     datagrams = sealed(fleet, members, range(start, start + turns), case == "flipping")

@@ -19,6 +19,7 @@ from lbdrivers.drivers.compute import Vantage
 from lbdrivers.errors import DriverError, PermanentError, TemporaryError
 from lbdrivers.reconcile.daemon import DaemonContext
 from lbdrivers_amphora.decide.failover import Decision, Observer, decide
+from lbdrivers_amphora.decide.health import Outline
 from lbdrivers_amphora.health.findings import Listening
 from lbdrivers_amphora.health.inbox import Inbox
 from lbdrivers_amphora.health.journal import Journal
@@ -32,8 +33,8 @@ _LOG = logging.getLogger(__name__)
 
 #: Seconds after which the receiving thread looks up even if nothing comes.
 _IDLE = 0.2
-#: Trees that are looked at in one round of the clerk, so that writing is not kept waiting.
-_ROUND = 1000
+#: Load balancers whose statuses are found at one time while nothing is received.
+_ROUND = 200
 #: Seconds between two removals of what was left behind.
 _TIDYING = 60.0
 
@@ -200,17 +201,23 @@ class HealthManager:
             self._journal.forget_listeners(self._context.drivers.now() - 10 * _TIDYING)
 
     def _settle(self) -> None:
-        """Find the statuses that may have changed."""
+        """Find the statuses that may have changed; in pieces, so that receiving is never kept waiting for long."""
         with self._lock:
-            waiting = self._watch.unsettled()[:_ROUND]
-        for identity, _generation in waiting:
+            wanting = self._watch.wanting_trees()
+        for identity in wanting:
             tree = self._journal.tree(identity)
-            if tree is None:
-                continue
+            if tree is not None:
+                with self._lock:
+                    self._watch.look(Outline.of(tree))
+        while True:
             with self._lock:
-                changed = self._watch.settle(tree, time.monotonic())
-            for name, (before, after) in changed.items():
-                _LOG.info("%s: %s is %s, was %s", identity, name, after, before)
+                changed = self._watch.settle(time.monotonic(), _ROUND)
+                waiting = self._watch.waiting
+            if _LOG.isEnabledFor(logging.INFO):
+                for name, (before, after) in changed.items():
+                    _LOG.info("%s is %s, was %s", name, after, before)
+            if not waiting:
+                return
 
     def _flush(self) -> None:
         with self._lock:

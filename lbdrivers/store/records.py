@@ -7,8 +7,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, Integer, Row, delete, insert, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Integer,
+    Row,
+    Text,
+    bindparam,
+    cast,
+    column,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -61,8 +77,13 @@ class StoredRecords:
             {"kind": one.kind, "id": one.id, "owner": one.owner, "version": 1, "data": json.dumps(dict(one.data))}
             for one in sorted(records, key=lambda one: (one.kind, one.id))
         ]
-        if rows:
-            with self._database.write() as connection:
+        if not rows:
+            return
+        with self._database.write() as connection:
+            if connection.dialect.name == "postgresql":
+                # One statement with all rows in one document: a statement a row takes four times as long.
+                connection.execute(_UPSERT_DOCUMENT, {"rows": json.dumps(rows)})
+            else:
                 connection.execute(_upsert(connection.dialect.name), rows)
 
     def versions(self, kind: str) -> dict[str, tuple[str, int]]:
@@ -92,15 +113,27 @@ def _upsert(dialect: str) -> Executable:
         return made.on_duplicate_key_update(
             owner=made.inserted.owner, data=made.inserted.data, version=records.c.version + _ONE
         )
-    insertion = postgresql.insert(records) if dialect == "postgresql" else sqlite.insert(records)
-    return insertion.on_conflict_do_update(
-        index_elements=[records.c.kind, records.c.id],
-        set_={
-            "owner": insertion.excluded.owner,
-            "data": insertion.excluded.data,
-            "version": records.c.version + _ONE,
-        },
+    return _overwriting(sqlite.insert(records))
+
+
+def _overwriting(insertion: Any) -> Executable:
+    changed = {"owner": insertion.excluded.owner, "data": insertion.excluded.data}
+    found: Executable = insertion.on_conflict_do_update(
+        index_elements=[records.c.kind, records.c.id], set_=changed | {"version": records.c.version + _ONE}
     )
+    return found
+
+
+def _upsert_document() -> Executable:
+    names = ("kind", "id", "owner", "data")
+    document = cast(bindparam("rows", type_=Text), postgresql.JSON)
+    found = func.json_to_recordset(document).table_valued(*(column(name, Text) for name in names))
+    rows = found.render_derived(with_types=True)
+    chosen = select(rows.c.kind, rows.c.id, rows.c.owner, _ONE, rows.c.data)
+    return _overwriting(postgresql.insert(records).from_select(["kind", "id", "owner", "version", "data"], chosen))
+
+
+_UPSERT_DOCUMENT = _upsert_document()
 
 
 def _record(row: Row[tuple[object, ...]]) -> Record:

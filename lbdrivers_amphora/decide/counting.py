@@ -14,7 +14,8 @@ from lbdrivers.drivers.provider import Statistics
 from lbdrivers_amphora.wire.heartbeat import Heartbeat
 from lbdrivers_amphora.wire.report import Totals
 
-_NOTHING = Totals()
+#: Listeners that are reported no more and whose totals are kept: more than anybody deletes from one load balancer.
+_MOST_GONE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,9 @@ def _began_anew(last: Totals, now: Totals) -> bool:
 
 def count_all(before: Mapping[str, Counted], beat: Heartbeat) -> dict[str, Counted]:
     """Every listener of an amphora after a heartbeat; one that is reported no more keeps what it had, at rest."""
-    counted = {name: _at_rest(one) for name, one in before.items() if name not in beat.listeners}
+    gone = [name for name in before if name not in beat.listeners]
+    # Whoever calls its listeners otherwise each time must not fill our memory.
+    counted = {name: _at_rest(before[name]) for name in gone[:_MOST_GONE]}
     for name, listener in beat.listeners.items():
         counted[name] = count(before.get(name, Counted()), listener.counters, deltas=beat.deltas)
     return counted

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from lbdrivers.drivers.amphora import ApplianceReport
 from lbdrivers.drivers.provider import Statistics
-from lbdrivers.model.resources import Listener, LoadBalancer, Member, Pool
+from lbdrivers.model.resources import HealthMonitor, L7Policy, L7Rule, LoadBalancer
 from lbdrivers.model.status import OperatingStatus, worst
 from lbdrivers_amphora.wire.heartbeat import Heartbeat, PoolBeat
 
@@ -46,6 +46,53 @@ class View:
     holds_vip: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What statuses need to know of a tree; small, as a health manager keeps one of every load balancer.
+
+    :param listeners: (id, admin_state_up).
+    :param pools: (id, member ids).
+    :param fixed: statuses that follow from the tree alone: monitors, policies, rules.
+    """
+
+    id: str
+    admin_state_up: bool
+    zone: str | None
+    listeners: tuple[tuple[str, bool], ...]
+    pools: tuple[tuple[str, tuple[str, ...]], ...]
+    fixed: tuple[tuple[str, OperatingStatus], ...]
+
+    @classmethod
+    def of(cls, tree: LoadBalancer) -> Outline:
+        policies = [policy for listener in tree.listeners for policy in listener.l7policies]
+        switches: list[HealthMonitor | L7Policy | L7Rule] = [*policies]
+        switches += [pool.healthmonitor for pool in tree.pools if pool.healthmonitor is not None]
+        switches += [rule for policy in policies for rule in policy.rules]
+        return cls(
+            id=tree.id,
+            admin_state_up=tree.admin_state_up,
+            zone=tree.availability_zone,
+            listeners=tuple((listener.id, listener.admin_state_up) for listener in tree.listeners),
+            pools=tuple((pool.id, tuple(member.id for member in pool.members)) for pool in tree.pools),
+            fixed=tuple((one.id, _O.ONLINE if one.admin_state_up else _O.OFFLINE) for one in switches),
+        )
+
+    @property
+    def wanted_listeners(self) -> int:
+        """How many listeners each amphora must report."""
+        return sum(up for _, up in self.listeners) if self.admin_state_up else 0
+
+    def ids(self) -> list[str]:
+        """Every resource but the load balancer itself."""
+        members = [member for _, pool in self.pools for member in pool]
+        return [
+            *(name for name, _ in self.listeners),
+            *(name for name, _ in self.pools),
+            *members,
+            *(name for name, _ in self.fixed),
+        ]
+
+
 def view_of_report(report: ApplianceReport) -> View:
     """What an amphora said when it was asked."""
     return View(
@@ -67,44 +114,38 @@ def operating_statuses(tree: LoadBalancer, reports: Iterable[ApplianceReport]) -
     """Operating status of every resource of the tree, by id, out of answers of its amphorae."""
     views = [view_of_report(report) for report in reports]
     # Whoever was asked answers for itself alone: without a holder, the first that answered is as good.
-    return statuses(tree, [view for view in views if view.holds_vip] or views[:1])
+    return statuses(Outline.of(tree), [view for view in views if view.holds_vip] or views[:1])
 
 
-def statuses(tree: LoadBalancer, views: Sequence[View], before: Statuses | None = None) -> dict[str, OperatingStatus]:
-    """Operating status of every resource of the tree, by id.
+def statuses(outline: Outline, views: Sequence[View], before: Statuses | None = None) -> dict[str, OperatingStatus]:
+    """Operating status of every resource, by id.
 
     Without any view everything is OFFLINE and the load balancer ERROR.
 
     :param before: statuses until now, for words that mean "as before".
     """
-    before = before or {}
     if not views:
-        return {resource.id: _O.OFFLINE for _, resource in tree.walk()} | {
-            tree.id: _O.ERROR if tree.admin_state_up else _O.OFFLINE
-        }
-    each = [_one(tree, view, before) for view in [view for view in views if view.holds_vip] or views]
+        overall = _O.ERROR if outline.admin_state_up else _O.OFFLINE
+        return dict.fromkeys(outline.ids(), _O.OFFLINE) | {outline.id: overall}
+    each = [_one(outline, view, before or {}) for view in [view for view in views if view.holds_vip] or views]
     if len(each) == 1:
         return each[0]
     return {identity: worst(one[identity] for one in each) or status for identity, status in each[0].items()}
 
 
-def _one(tree: LoadBalancer, view: View, before: Statuses) -> dict[str, OperatingStatus]:
-    statuses: dict[str, OperatingStatus] = {}
+def _one(outline: Outline, view: View, before: Statuses) -> dict[str, OperatingStatus]:
+    statuses = dict(outline.fixed)
     states = _by_pool(view)
-    overall = _O.ONLINE if tree.admin_state_up else _O.OFFLINE
-    for pool in tree.pools:
-        status = _pool(pool, states.get(pool.id, ()), statuses, before)
+    overall = _O.ONLINE if outline.admin_state_up else _O.OFFLINE
+    for pool, members in outline.pools:
+        status = statuses[pool] = _pool(members, states.get(pool, ()), statuses, before)
         if status in (_O.ERROR, _O.DEGRADED):
             overall = _worse(overall, status)
-    for listener in tree.listeners:
-        status = _listener(tree, listener, view)
-        statuses[listener.id] = status
+    for listener, up in outline.listeners:
+        status = statuses[listener] = _listener(view.listeners.get(listener), up and outline.admin_state_up)
         if status in (_O.ERROR, _O.DEGRADED):
             overall = _worse(overall, status)
-        for policy in listener.l7policies:
-            statuses[policy.id] = _administrative(policy.admin_state_up)
-            statuses.update((rule.id, _administrative(rule.admin_state_up)) for rule in policy.rules)
-    statuses[tree.id] = overall
+    statuses[outline.id] = overall
     return statuses
 
 
@@ -116,44 +157,36 @@ def _by_pool(view: View) -> dict[str, list[PoolBeat]]:
     return states
 
 
-def _administrative(up: bool) -> OperatingStatus:
-    return _O.ONLINE if up else _O.OFFLINE
-
-
 def _worse(one: OperatingStatus, other: OperatingStatus) -> OperatingStatus:
     if one is _O.OFFLINE:
         return one
     return _O.ERROR if _O.ERROR in (one, other) else other
 
 
-def _listener(tree: LoadBalancer, listener: Listener, view: View) -> OperatingStatus:
-    reported = view.listeners.get(listener.id)
-    if reported is None:
-        return _O.ERROR if listener.admin_state_up and tree.admin_state_up else _O.OFFLINE
-    return _LISTENER.get(reported, _O.ERROR)
+def _listener(word: str | None, up: bool) -> OperatingStatus:
+    if word is None:
+        return _O.ERROR if up else _O.OFFLINE
+    return _LISTENER.get(word, _O.ERROR)
 
 
 def _pool(
-    pool: Pool, states: Sequence[PoolBeat], statuses: dict[str, OperatingStatus], before: Statuses
+    members: Sequence[str], states: Sequence[PoolBeat], statuses: dict[str, OperatingStatus], before: Statuses
 ) -> OperatingStatus:
-    """Fill in the pool, its monitor and its members; the pool's status is returned as well."""
+    """Fill in the members; the pool's own status."""
     status = _O.OFFLINE
     for state in states:
         status = _POOL.get(state.status, _O.ERROR) if status is not _O.ERROR else status
-    for member in pool.members:
-        statuses[member.id] = _member(member, states, before)
-        if statuses[member.id] is _O.ERROR and status is _O.ONLINE:
+    for member in members:
+        found = statuses[member] = _member(member, states, before)
+        if found is _O.ERROR and status is _O.ONLINE:
             status = _O.DEGRADED
-    if pool.healthmonitor is not None:
-        statuses[pool.healthmonitor.id] = _administrative(pool.healthmonitor.admin_state_up)
-    statuses[pool.id] = status
     return status
 
 
-def _member(member: Member, states: Sequence[PoolBeat], before: Statuses) -> OperatingStatus:
-    known = before.get(member.id, _O.OFFLINE)
+def _member(member: str, states: Sequence[PoolBeat], before: Statuses) -> OperatingStatus:
+    known = before.get(member, _O.OFFLINE)
     for state in states:
-        word = state.members.get(member.id)
+        word = state.members.get(member)
         if word is not None:
             found = next((status for beginning, status in _MEMBER if word.startswith(beginning)), _O.ERROR)
             return known if found is None else found
@@ -161,19 +194,12 @@ def _member(member: Member, states: Sequence[PoolBeat], before: Statuses) -> Ope
     return _O.NO_MONITOR if known is _O.NO_MONITOR else _O.OFFLINE
 
 
-def wanted_listeners(tree: LoadBalancer) -> frozenset[str]:
-    """The listeners that each amphora must report."""
-    if not tree.admin_state_up:
-        return frozenset()
-    return frozenset(listener.id for listener in tree.listeners if listener.admin_state_up)
-
-
-def is_complete(tree: LoadBalancer, view: View, *, pending: bool) -> bool:
+def is_complete(outline: Outline, view: View, *, pending: bool) -> bool:
     """Whether the amphora reports as many listeners as it should: one that does not is not healthy.
 
     :param pending: whether a change is on its way; then nobody can tell what it should report.
     """
-    return pending or not tree.admin_state_up or len(view.listeners) == len(wanted_listeners(tree))
+    return pending or not outline.admin_state_up or len(view.listeners) == outline.wanted_listeners
 
 
 def total_statistics(parts: Iterable[Mapping[str, Statistics]]) -> dict[str, Statistics]:

@@ -90,7 +90,7 @@ class Inbox:
             return Drop.REPLAYED
         if not heartbeat.is_authentic_own(datagram, self._key(name)):
             return Drop.FORGED
-        beat = header if alive_only else heartbeat.open_own(datagram)
+        beat = header if alive_only else heartbeat.open_own(datagram, header)
         self._windows[name] = after
         # A late one says nothing of now, and its totals are in the one that has overtaken it.
         return beat if after.is_newest(header.epoch, header.sequence) else Drop.OVERTAKEN

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.status import OperatingStatus
-from lbdrivers_amphora.decide import counting, health
+from lbdrivers_amphora.decide import counting
 from lbdrivers_amphora.decide.counting import Counted
 from lbdrivers_amphora.decide.failover import EVERYWHERE, Subject
-from lbdrivers_amphora.decide.health import View, is_complete, statuses, view_of_beat
+from lbdrivers_amphora.decide.health import Outline, View, is_complete, statuses, view_of_beat
 from lbdrivers_amphora.health.findings import Heard, Operating
 from lbdrivers_amphora.wire.heartbeat import Header, Heartbeat
+
+#: object id -> status before (None: none was known) and after.
+Changed = Mapping[str, tuple[OperatingStatus | None, OperatingStatus]]
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class _Balancer:
     standing: Standing | None = None
     zone: str = EVERYWHERE
     """Its availability zone, once its tree was seen."""
+    outline: Outline | None = None
+    """Of its wanted tree; None when that must be looked at (again)."""
     complete: int | None = None
     """How many listeners each amphora must report; None while unknown or open."""
     statuses: Mapping[str, OperatingStatus] = field(default_factory=dict)
@@ -118,7 +122,7 @@ class Watch:
             balancer = self._balancers.setdefault(identity, _Balancer())
             standing = standings.get(identity)
             if balancer.standing != standing or balancer.amphorae != amphorae:
-                balancer.standing, balancer.complete = standing, None
+                balancer.standing, balancer.complete, balancer.outline = standing, None, None
                 self._unsettled.add(identity)
             balancer.amphorae = amphorae
         self._unsettled &= self._balancers.keys()
@@ -177,34 +181,55 @@ class Watch:
 
     # -- what follows -----------------------------------------------------------------------------
 
-    def unsettled(self) -> tuple[tuple[str, int], ...]:
-        """Load balancers whose statuses must be found anew, with the generation of the tree to do it by."""
-        found = []
-        for identity in self._unsettled:
-            balancer = self._balancers[identity]
-            # One that was never heard has nothing to be found; looking at its tree would be for nothing.
-            if balancer.standing is not None and any(self._amphorae[name].view for name in balancer.amphorae):
-                found.append((identity, balancer.standing.generation))
-        return tuple(found)
+    def wanting_trees(self) -> tuple[str, ...]:
+        """Load balancers whose statuses must be found and whose tree must be looked at for it.
 
-    def settle(self, tree: LoadBalancer, now: float) -> dict[str, tuple[OperatingStatus | None, OperatingStatus]]:
-        """Find the statuses of a load balancer; those that changed, as (before, after) by object id."""
-        balancer = self._balancers.get(tree.id)
-        self._unsettled.discard(tree.id)
+        One that was never heard has nothing to be found; looking at its tree would be for nothing.
+        """
+        return tuple(
+            one
+            for one in self._unsettled
+            if self._balancers[one].outline is None and self._is_heard(self._balancers[one])
+        )
+
+    def _is_heard(self, balancer: _Balancer) -> bool:
+        return balancer.standing is not None and any(self._amphorae[name].view for name in balancer.amphorae)
+
+    def look(self, outline: Outline) -> None:
+        """This is the tree of its load balancer."""
+        balancer = self._balancers.get(outline.id)
         if balancer is None or balancer.standing is None:
+            return
+        balancer.outline, balancer.zone = outline, outline.zone or EVERYWHERE
+        known = not balancer.standing.pending and outline.admin_state_up
+        balancer.complete = outline.wanted_listeners if known else None
+
+    def settle(self, now: float, most: int = 1 << 30) -> Changed:
+        """Find the statuses that may have changed, of so many load balancers; those that did, by object id."""
+        changed: dict[str, tuple[OperatingStatus | None, OperatingStatus]] = {}
+        ready = [one for one in self._unsettled if self._balancers[one].outline is not None]
+        for identity in ready[:most]:
+            self._unsettled.discard(identity)
+            changed |= self._settle(identity, self._balancers[identity], now)
+        return changed
+
+    @property
+    def waiting(self) -> int:
+        """Load balancers whose statuses could be found now."""
+        return sum(self._balancers[one].outline is not None for one in self._unsettled)
+
+    def _settle(self, identity: str, balancer: _Balancer, now: float) -> Changed:
+        if balancer.outline is None or not self._is_heard(balancer):
             return {}
-        pending, balancer.zone = balancer.standing.pending, tree.availability_zone or EVERYWHERE
-        balancer.complete = len(health.wanted_listeners(tree)) if not pending and tree.admin_state_up else None
-        views = self._views(tree, balancer, now, pending=pending)
-        found = statuses(tree, views, balancer.statuses)
-        before = balancer.statuses
+        views = self._views(balancer.outline, balancer, now)
+        found, before = statuses(balancer.outline, views, balancer.statuses), balancer.statuses
         changed = {one: (before.get(one), status) for one, status in found.items() if before.get(one) is not status}
         if changed or before.keys() != found.keys():
             balancer.statuses = found
-            self._changed.add(tree.id)
+            self._changed.add(identity)
         return changed
 
-    def _views(self, tree: LoadBalancer, balancer: _Balancer, now: float, *, pending: bool) -> list[View]:
+    def _views(self, outline: Outline, balancer: _Balancer, now: float) -> list[View]:
         """What counts: said by amphorae that are not silent, if they report all listeners; else by any of them."""
         fresh = []
         for name in sorted(balancer.amphorae):
@@ -212,7 +237,8 @@ class Watch:
             recent = amphora.heard is not None and now - amphora.heard <= self._timeout
             if amphora.view is not None and (recent or name in self.incomplete):
                 fresh.append(amphora.view)
-        return [view for view in fresh if is_complete(tree, view, pending=pending)] or fresh
+        pending = balancer.standing is None or balancer.standing.pending
+        return [view for view in fresh if is_complete(outline, view, pending=pending)] or fresh
 
     def subjects(self, now: float) -> tuple[Subject, ...]:
         """Everybody, as a decision about failovers wants it."""

@@ -178,7 +178,8 @@ def header_of(datagram: bytes) -> Header:
     if not _HEADER.size + _RAW < len(datagram) <= MAXIMUM_DATAGRAM:
         raise Malformed(f"heartbeat: {len(datagram)} bytes")
     _, identity, epoch, sequence = _HEADER.unpack_from(datagram)
-    return Header(str(uuid.UUID(bytes=identity)), epoch, sequence)
+    text = identity.hex()
+    return Header(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}", epoch, sequence)
 
 
 def is_authentic_own(datagram: bytes, key: bytes) -> bool:
@@ -186,12 +187,11 @@ def is_authentic_own(datagram: bytes, key: bytes) -> bool:
     return hmac.compare_digest(hmac.digest(key, datagram[:-_RAW], "sha256"), datagram[-_RAW:])
 
 
-def open_own(datagram: bytes) -> Heartbeat:
-    """The message of an authentic datagram of the form OWN.
+def open_own(datagram: bytes, header: Header) -> Heartbeat:
+    """The message of an authentic datagram of the form OWN that has this header.
 
     :raises Malformed: when it is none, or speaks for another amphora than its header.
     """
-    header = header_of(datagram)
     source = _unpacked(datagram[_HEADER.size : -_RAW])
     beat = _heartbeat(source, header.epoch)
     if (beat.amphora_id, beat.sequence) != (header.amphora_id, header.sequence) or beat.deltas:
@@ -267,8 +267,8 @@ def _nested_pools(listeners: Mapping[str, Any]) -> dict[str, Any]:
 def _named(source: Mapping[str, Any], where: str, read: Callable[[str, dict[str, Any]], Any]) -> dict[str, Any]:
     found = {}
     for name, entry in source.items():
-        if len(name) > _LONGEST_NAME:
-            raise Malformed(f"{where}: a name has {len(name)} characters, {_LONGEST_NAME} are allowed")
+        if len(name) > _LONGEST_NAME or not (name.isascii() and name.isprintable()):
+            raise Malformed(f"{where}: a name is longer than {_LONGEST_NAME} characters, or not plain ASCII")
         found[name] = read(name, _object(entry, name))
     return found
 
@@ -287,6 +287,8 @@ def _pool(name: str, source: dict[str, Any]) -> PoolBeat:
             raise Malformed(f"{name}.members: expected words")
         if max(map(len, members.values())) > _LONGEST_WORD or max(map(len, members)) > _LONGEST_NAME:
             raise Malformed(f"{name}.members: a name or word is too long")
+        if not (names := "".join(members)).isascii() or not names.isprintable():
+            raise Malformed(f"{name}.members: a name is not plain ASCII")
     return PoolBeat(_word(source.get("status"), f"{name}.status", _LONGEST_WORD), members)
 
 

@@ -90,7 +90,7 @@ def receive(receiver: socket.socket) -> Heartbeat:
     datagram = receiver.recv(1 << 16)
     if heartbeat.form_of(datagram) is Form.OWN:
         assert heartbeat.is_authentic_own(datagram, KEY.encode())
-        return heartbeat.open_own(datagram)
+        return heartbeat.open_own(datagram, heartbeat.header_of(datagram))
     stream = heartbeat.stream_octavia(datagram, KEY.encode())
     assert stream is not None
     return heartbeat.open_octavia(stream)

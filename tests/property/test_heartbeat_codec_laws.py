@@ -38,8 +38,8 @@ def open_own(datagram: bytes, key: bytes = KEY) -> Heartbeat | None:
     """As a receiver does it, step by step."""
     if heartbeat.form_of(datagram) is not heartbeat.Form.OWN:
         return None
-    heartbeat.header_of(datagram)
-    return heartbeat.open_own(datagram) if heartbeat.is_authentic_own(datagram, key) else None
+    header = heartbeat.header_of(datagram)
+    return heartbeat.open_own(datagram, header) if heartbeat.is_authentic_own(datagram, key) else None
 
 
 def open_octavia(datagram: bytes, key: bytes = KEY) -> Heartbeat | None:
@@ -126,6 +126,8 @@ messages = st.fixed_dictionaries(
 @example({"id": "a", "ver": 3, "pools": {"p": {"status": "UP", "members": {"m": 1}}}})
 @example({"id": "a", "ver": 3, "pools": {"p": {"status": "UP", "members": {"m": "x" * 65}}}})
 @example({"id": "a", "ver": 3, "pools": {"p" * 129: {"status": "UP", "members": {}}}})
+@example({"id": "a", "ver": 3, "pools": {"p": {"status": "UP", "members": {"m\0": "UP"}}}})
+@example({"id": "a", "ver": 3, "listeners": {"l\0": {"status": "OPEN", "stats": {}}}})
 def test_an_authentic_sender_says_a_message_or_is_refused(message: object) -> None:
     """A broken-in appliance has its key; what it says is a typed value or Malformed, never another error."""
     stream = zlib.compress(json.dumps(message).encode())
@@ -133,6 +135,9 @@ def test_an_authentic_sender_says_a_message_or_is_refused(message: object) -> No
         beat = heartbeat.open_octavia(stream)
     except Malformed:
         return
+    names = [*beat.listeners, *beat.pools, *(name for pool in beat.pools.values() for name in pool.members)]
+    # What is written to a database by them: no NUL, nothing that a terminal would obey.
+    assert all(name.isascii() and name.isprintable() and len(name) <= 128 for name in names)
     said = [*beat.listeners.values(), *beat.pools.values()]
     assert all(isinstance(entry.status, str) and entry.status for entry in said)
     assert all(type(word) is str for pool in beat.pools.values() for word in pool.members.values())

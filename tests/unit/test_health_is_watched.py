@@ -11,6 +11,7 @@ from support.bundles import listener, member, monitor, pool, tree
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.status import OperatingStatus as Status
 from lbdrivers_amphora.decide.failover import Subject
+from lbdrivers_amphora.decide.health import Outline
 from lbdrivers_amphora.health.findings import Heard, Operating
 from lbdrivers_amphora.health.watch import Expected, Standing, Watch
 from lbdrivers_amphora.wire.heartbeat import Header, Heartbeat, ListenerBeat, PoolBeat
@@ -45,8 +46,10 @@ def watching(standing: Standing = ACTIVE, whole: LoadBalancer = TREE) -> Watch:
 
 def settle(watch: Watch, now: float, whole: LoadBalancer = TREE) -> dict[str, Status]:
     """Statuses that changed, by object id."""
-    changed = watch.settle(whole, now) if watch.unsettled() else {}
-    return {name: after for name, (_, after) in changed.items()}
+    for identity in watch.wanting_trees():
+        assert identity == whole.id
+        watch.look(Outline.of(whole))
+    return {name: after for name, (_, after) in watch.settle(now).items()}
 
 
 def silence(watch: Watch, now: float) -> dict[str, float]:
@@ -61,7 +64,7 @@ def test_a_steady_fleet_leaves_no_statuses_to_find() -> None:
     watch.take_changes()
     watch.hear(beat(sequence=1), 2.0, 1002.0)
     watch.hear(beat(SECOND, sequence=1), 2.0, 1002.0)
-    assert watch.unsettled() == ()
+    assert watch.waiting == 0
     changes = watch.take_changes()
     assert {one.amphora_id: one.at for one in changes.heard} == {FIRST: 1002.0, SECOND: 1002.0}
     assert changes.operating == ()
@@ -107,7 +110,7 @@ def test_when_all_fall_silent_it_is_in_error() -> None:
 def test_nobody_was_ever_heard_so_nothing_is_said() -> None:
     watch = watching()
     watch.mark_silent([FIRST, SECOND])
-    assert watch.unsettled() == ()
+    assert watch.wanting_trees() == () and settle(watch, 100.0) == {}
 
 
 @pytest.mark.parametrize(
@@ -173,7 +176,9 @@ def test_a_new_generation_is_looked_at() -> None:
     watch.hear(beat(), 0.0, 0.0)
     settle(watch, 0.0)
     watch.expect([Expected(FIRST, TREE.id)], {TREE.id: Standing(2, pending=False, busy=False)}, 1.0)
-    assert watch.unsettled() == ((TREE.id, 2),)
+    assert watch.wanting_trees() == (TREE.id,)
+    one_listener_less = TREE.model_copy(update={"listeners": ()})
+    assert settle(watch, 1.0, one_listener_less) == {}
 
 
 def test_heartbeats_of_nobody_who_is_expected_leave_no_trace() -> None:

@@ -69,7 +69,7 @@ def test_our_form_says_totals_and_who_holds_the_vip() -> None:
     config = replace(CONFIG, heartbeat_form=Form.OWN)
     datagram, after = beat.seal(beat.Sender(9, 3), config, REPORT)
     assert heartbeat.is_authentic_own(datagram, config.heartbeat_key.encode())
-    said = heartbeat.open_own(datagram)
+    said = heartbeat.open_own(datagram, heartbeat.header_of(datagram))
     assert (said.epoch, said.sequence, after.sequence) == (9, 3, 4)
     assert said.holds_vip is True and not said.deltas
     assert said.listeners["l"].counters == Totals(1, 20, 30, 4, 5)
