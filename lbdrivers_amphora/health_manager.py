@@ -13,26 +13,24 @@ import os
 import socket
 import threading
 import time
+from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from lbdrivers.drivers.compute import Vantage
 from lbdrivers.errors import DriverError, PermanentError, TemporaryError
 from lbdrivers.reconcile.daemon import DaemonContext
-from lbdrivers_amphora.decide.failover import Decision, Observer, decide
+from lbdrivers_amphora.decide.failover import Decision, Observer, decide, is_silent
 from lbdrivers_amphora.decide.health import Outline
 from lbdrivers_amphora.health.findings import Listening
-from lbdrivers_amphora.health.inbox import Inbox
 from lbdrivers_amphora.health.journal import Journal
-from lbdrivers_amphora.health.load import Load
-from lbdrivers_amphora.health.receiver import Receiver
+from lbdrivers_amphora.health.listener import Batch, Crew, Floors, Listener
 from lbdrivers_amphora.health.watch import Watch
 from lbdrivers_amphora.heartbeat_settings import read_manager
 from lbdrivers_amphora.settings import read
 
 _LOG = logging.getLogger(__name__)
 
-#: Seconds after which the receiving thread looks up even if nothing comes.
-_IDLE = 0.2
 #: Load balancers whose statuses are found at one time while nothing is received.
 _ROUND = 200
 #: Seconds between two removals of what was left behind.
@@ -55,15 +53,21 @@ class HealthManager:
         self._settings, heartbeats = read_manager(context.drivers.configuration)
         amphora = read(context.drivers.configuration)
         compute = context.drivers.load("lbdrivers.compute", amphora.compute_driver)
-        self._vantages = compute if isinstance(compute, Vantage) else None
         self._journal = Journal(context.store, context.store.records)
-        self._inbox = Inbox(heartbeats)
+        vantages = compute if isinstance(compute, Vantage) else None
+        settings, wall = self._settings, context.drivers.now
+
+        def listener() -> Listener:
+            return Listener(settings, heartbeats, vantages, wall)
+
+        self._listener = listener()
+        self._crew = Crew(settings.processes, listener) if settings.processes > 1 else None
+        self._listening: dict[int, float | None] = {}
+        self._counts: dict[int, Mapping[str, int]] = {}
+        self._trouble_heard = ""
         self._watch = Watch(self._settings.policy.timeout)
         self._lock = threading.Lock()
-        self._load = Load()
         self._name = f"{socket.gethostname()}-{os.getpid()}"
-        self._listening_since: float | None = None
-        self._lost = 0
         self._told = Decision()
         self._trouble = ""
         self._tidied = time.monotonic()
@@ -85,66 +89,46 @@ class HealthManager:
     # -- the thread that receives -----------------------------------------------------------------
 
     def _listen(self) -> None:
-        receiver: Receiver | None = None
-        vantage, looked = None, 0.0
-        while not self._context.stop.is_set():
-            now = time.monotonic()
-            if receiver is None or now - looked > 1.0:
-                receiver, vantage = self._bound(receiver, vantage)
-                looked = now
-            if receiver is None:
-                self._context.stop.wait(_IDLE)
-                continue
-            datagrams = receiver.receive(_IDLE)
-            self._note_pace(receiver, now)
-            self._take(datagrams)
-        if receiver is not None:
-            receiver.close()
-
-    def _bound(self, receiver: Receiver | None, vantage: str | None) -> tuple[Receiver | None, str | None]:
-        """The receiver, at the place from which amphorae can be heard now."""
-        current = None if self._vantages is None else self._vantages.vantage()
-        if receiver is not None and current == vantage:
-            return receiver, vantage
-        if receiver is not None:
-            receiver.close()
-        self._listening_since = None
-        if self._vantages is not None and current is None:
-            return None, None  # no machine yet, so nobody to hear
-        settings = self._settings
-        try:
-            made = Receiver(settings.bind_ip, settings.bind_port, settings.buffer_bytes, current)
-        except (OSError, TemporaryError) as error:
-            self._tell(f"cannot listen at {settings.bind_ip} port {settings.bind_port}: {error}")
-            return None, None
-        self._lost = 0
-        self._listening_since = time.monotonic()
-        self._context.say(f"listening at {settings.bind_ip} port {settings.bind_port}")
-        return made, current
-
-    def _note_pace(self, receiver: Receiver, began: float) -> None:
-        """Who was late itself, or was told that it lost something, begins to listen anew (law: blind is not dead)."""
-        now = time.monotonic()
-        if now - began > max(1.0, self._settings.policy.timeout / 4):
-            self._tell(f"this process was held up for {now - began:.1f} s; who is silent is judged anew")
-            self._listening_since = now
-        if (lost := receiver.lost) > self._lost:
-            self._tell(f"{lost - self._lost} datagrams found no room; who is silent is judged anew")
-            self._lost, self._listening_since = lost, now
-
-    def _take(self, datagrams: list[bytes]) -> None:
-        shedding = self._load.note(len(datagrams))
-        if self._load.changed:
-            self._tell("overloaded: statistics wait, only life is noted" if shedding else "no longer overloaded")
-        if not datagrams:
+        if self._crew is None:
+            while not self._context.stop.is_set():
+                self._hear(0, self._listener.listen())
+            self._listener.close()
             return
-        now, wall = time.monotonic(), self._context.drivers.now()
-        take, hear = self._inbox.take, self._watch.hear
-        with self._lock:
-            for datagram in datagrams:
-                beat = take(datagram, alive_only=shedding)
-                if beat is not None:
-                    hear(beat, now, wall)
+        while not self._context.stop.is_set():
+            for number, batch in self._crew.listen():
+                self._hear(number, batch)
+        self._crew.close()
+
+    def _hear(self, number: int, batch: Batch) -> None:
+        if batch.news:
+            self._context.say(batch.news)
+        if batch.trouble and batch.trouble != self._trouble_heard:
+            self._context.complain(f"{batch.trouble}; who is silent is judged anew")
+        if batch.listening or batch.trouble:  # what keeps it from listening is told once
+            self._trouble_heard = batch.trouble
+        since = self._listening.get(number)
+        if not batch.listening:
+            self._listening[number] = None
+        elif since is None or batch.trouble:
+            self._listening[number] = batch.now
+        if batch.counts:
+            self._counts[number] = batch.counts
+        if batch.beats:
+            hear = self._watch.hear
+            with self._lock:
+                for beat in batch.beats:
+                    hear(beat, batch.now, batch.wall)
+
+    def _know(self, amphorae: frozenset[str], floors: Floors | None = None) -> None:
+        if self._crew is None:
+            self._listener.know(amphorae, floors)
+        else:
+            self._crew.know(amphorae, floors)
+
+    def _observer(self, now: float) -> Observer:
+        """How long everybody who listens has done so."""
+        began = [self._listening.get(number) for number in range(self._settings.processes)]
+        return Observer(min((0.0 if since is None else now - since) for since in began))
 
     # -- the clerk --------------------------------------------------------------------------------
 
@@ -184,8 +168,8 @@ class HealthManager:
         with self._lock:
             self._watch.expect(expected, standings, time.monotonic())
             self._watch.restore(heard, operating)
-            floors = {one.amphora_id: (one.epoch, one.sequence) for one in heard}
-            self._inbox.know((one.amphora_id for one in expected), floors)
+        floors = {one.amphora_id: (one.epoch, one.sequence) for one in heard}
+        self._know(frozenset(one.amphora_id for one in expected), floors)
         self._context.say(f"watching {len(expected)} amphorae")
 
     def _look(self) -> None:
@@ -193,7 +177,7 @@ class HealthManager:
         expected, standings = self._journal.expected()
         with self._lock:
             self._watch.expect(expected, standings, time.monotonic())
-            self._inbox.know(one.amphora_id for one in expected)
+        self._know(frozenset(one.amphora_id for one in expected))
         now = time.monotonic()
         if now - self._tidied > _TIDYING:
             self._tidied = now
@@ -221,7 +205,10 @@ class HealthManager:
 
     def _flush(self) -> None:
         with self._lock:
-            changes, counts = self._watch.take_changes(), self._inbox.counts()
+            changes = self._watch.take_changes()
+        counts: Counter[str] = Counter()
+        for one in list(self._counts.values()):
+            counts.update(one)
         listening = Listening(self._name, self._context.drivers.now(), self._trouble, counts)
         try:
             self._journal.write(changes, listening)
@@ -231,16 +218,18 @@ class HealthManager:
             raise
 
     def _decide(self) -> None:
-        now = time.monotonic()
-        since = self._listening_since
+        now, policy = time.monotonic(), self._settings.policy
+        observer = self._observer(now)
         with self._lock:
             subjects = self._watch.subjects(now)
-        policy = self._settings.policy
-        decision = decide(policy, Observer(0.0 if since is None else now - since), subjects)
-        if self._ask_others(decision, now):
+        silent = [one.amphora_id for one in subjects if is_silent(policy, one)]
+        if silent:
+            heard = self._journal.heard(silent)
             with self._lock:
+                for one in heard:
+                    self._watch.heard_elsewhere(one, now)
                 subjects = self._watch.subjects(now)
-            decision = decide(policy, Observer(0.0 if since is None else now - since), subjects)
+        decision = decide(policy, observer, subjects)
         self._report(decision)
         if decision.blind:
             return
@@ -251,18 +240,6 @@ class HealthManager:
         balancers = {one.amphora_id: one.load_balancer_id for one in subjects}
         for amphora_id in decision.failovers:
             self._fail_over(amphora_id, balancers[amphora_id], now)
-
-    def _ask_others(self, decision: Decision, now: float) -> bool:
-        """Whether another health manager has heard one that is silent here."""
-        found = False
-        for amphora_id in decision.failovers:
-            heard = self._journal.heard(amphora_id)
-            with self._lock:
-                own = self._watch.stamp(amphora_id)
-                if heard is not None and heard.at != own and not heard.silent:
-                    self._watch.heard_elsewhere(amphora_id, now, heard.at)
-                    found = True
-        return found
 
     def _fail_over(self, amphora_id: str, load_balancer_id: str, now: float) -> None:
         with self._lock:

@@ -6,7 +6,7 @@ what has changed; everything that was measured since is one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from lbdrivers.drivers.context import MeasuredRecords, Record
@@ -72,10 +72,13 @@ class Journal:
     def _all(self, kind: type[F]) -> list[F]:
         return [kind.read(one.id, one.owner, one.data) for one in self._records.list(kind.KIND)]
 
-    def heard(self, amphora_id: str) -> Heard | None:
-        """What was written of an amphora last, by whomever."""
-        found = self._records.get(Heard.KIND, amphora_id)
-        return None if found is None else Heard.read(found.id, found.owner, found.data)
+    def heard(self, amphorae: Sequence[str]) -> list[Heard]:
+        """What was written of these last, by whomever."""
+        if len(amphorae) > _FEW:
+            wanted = frozenset(amphorae)
+            return [one for one in self._all(Heard) if one.amphora_id in wanted]
+        found = (self._records.get(Heard.KIND, name) for name in amphorae)
+        return [Heard.read(one.id, one.owner, one.data) for one in found if one is not None]
 
     def write(self, changes: Changes, *others: Listening) -> None:
         """Everything in one transaction."""

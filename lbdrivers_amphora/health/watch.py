@@ -53,6 +53,10 @@ class _Amphora:
     """When it was last heard and healthy."""
     at: float = 0.0
     """The same on the wall's clock."""
+    elsewhere: float | None = None
+    """When another health manager was found to have heard it."""
+    stamp: float = 0.0
+    """What that one wrote."""
     epoch: int = 0
     sequence: int = -1
     view: View | None = None
@@ -173,11 +177,13 @@ class Watch:
             amphora.view = view_of_beat(beat)
             self._unsettled.add(amphora.expected.load_balancer_id)
 
-    def heard_elsewhere(self, amphora_id: str, now: float, wall: float) -> None:
-        """Another health manager has heard it."""
-        amphora = self._amphorae.get(amphora_id)
-        if amphora is not None:
-            amphora.heard, amphora.at = now, wall
+    def heard_elsewhere(self, found: Heard, now: float) -> None:
+        """This is what was written of an amphora last: if neither we wrote it nor was it there when we looked last,
+        another health manager has heard it since. Clocks of several machines are not compared."""
+        amphora = self._amphorae.get(found.amphora_id)
+        if amphora is None or found.silent or found.at in (amphora.at, amphora.stamp):
+            return
+        amphora.stamp, amphora.elsewhere = found.at, now
 
     # -- what follows -----------------------------------------------------------------------------
 
@@ -222,12 +228,21 @@ class Watch:
         if balancer.outline is None or not self._is_heard(balancer):
             return {}
         views = self._views(balancer.outline, balancer, now)
+        if self._is_told_elsewhere(balancer, views, now):
+            return {}
         found, before = statuses(balancer.outline, views, balancer.statuses), balancer.statuses
         changed = {one: (before.get(one), status) for one, status in found.items() if before.get(one) is not status}
         if changed or before.keys() != found.keys():
             balancer.statuses = found
             self._changed.add(identity)
         return changed
+
+    def _is_told_elsewhere(self, balancer: _Balancer, views: Iterable[View], now: float) -> bool:
+        """Whether the one that is to be believed speaks to another health manager, whose word this is then."""
+        if any(view.holds_vip for view in views):
+            return False
+        others = (self._amphorae[name].elsewhere for name in balancer.amphorae)
+        return any(heard is not None and now - heard <= self._timeout for heard in others)
 
     def _views(self, outline: Outline, balancer: _Balancer, now: float) -> list[View]:
         """What counts: said by amphorae that are not silent, if they report all listeners; else by any of them."""
@@ -246,14 +261,14 @@ class Watch:
         for name, amphora in self._amphorae.items():
             balancer = self._balancers[amphora.expected.load_balancer_id]
             asked = None if amphora.asked is None else now - amphora.asked
-            since = amphora.since if amphora.heard is None else amphora.heard
+            heard = max(amphora.heard or 0.0, amphora.elsewhere or 0.0)
             found.append(
                 Subject(
                     name,
                     amphora.expected.load_balancer_id,
                     balancer.zone,
-                    now - since,
-                    heard=amphora.heard is not None,
+                    now - (heard or amphora.since),
+                    heard=heard > 0,
                     asked=asked,
                     busy=balancer.standing is None or balancer.standing.busy,
                 )
@@ -273,10 +288,6 @@ class Watch:
     def mark_asked(self, amphora_id: str, now: float) -> None:
         """A failover of this one has been asked for."""
         self._amphorae[amphora_id].asked = now
-
-    def stamp(self, amphora_id: str) -> float:
-        """When it was last heard, on the wall's clock; 0 for never."""
-        return self._amphorae[amphora_id].at
 
     def take_changes(self) -> Changes:
         """What has changed since this was asked last."""

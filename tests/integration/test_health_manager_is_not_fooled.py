@@ -1,0 +1,235 @@
+"""A whole health manager, a simulated fleet, a real store: the silent are failed over, nobody by who is blind."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from lbdrivers import registry, settings
+from lbdrivers.drivers.amphora import Role
+from lbdrivers.drivers.context import Record
+from lbdrivers.memory.provider import MemoryProvider
+from lbdrivers.model.resources import LoadBalancer
+from lbdrivers.reconcile.daemon import DaemonContext
+from lbdrivers.reconcile.engine import Engine
+from lbdrivers.store.store import Store
+from lbdrivers_amphora.health.findings import Heard
+from lbdrivers_amphora.health_manager import run
+from lbdrivers_amphora.heartbeat_settings import HeartbeatSettings, read_manager
+from lbdrivers_amphora.records import KIND_AMPHORA, Amphora, AmphoraStatus
+from lbdrivers_amphora.wire.heartbeat import Heartbeat, seal_own
+
+PAIRS = 6
+KEY = "a-key-of-these-tests-alone-0123456789"
+TIMEOUT = 2
+
+
+def name(kind: str, number: int) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{kind} {number}"))
+
+
+class Fleet:
+    """Amphorae that beat four times a second until they fall silent."""
+
+    def __init__(self, port: int, heartbeats: HeartbeatSettings) -> None:
+        self.port = port
+        self.silent: set[str] = set()
+        self._keys = {name("amphora", n): heartbeats.key_of(name("amphora", n)).reveal() for n in range(2 * PAIRS)}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat)
+        self._thread.start()
+
+    def _beat(self) -> None:
+        sequence = 0
+        with ExitStack() as stack:
+            senders = {one: stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for one in self._keys}
+            while not self._ended.wait(0.25):
+                for one in senders.keys() - self.silent:
+                    datagram = seal_own(Heartbeat(one, 1, sequence, {}, {}), self._keys[one])
+                    senders[one].sendto(datagram, ("127.0.0.1", self.port))
+                sequence += 1
+
+    def end(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+
+class Manager:
+    """The daemon in a thread, and what it says."""
+
+    def __init__(self, folder: Path, store: Store, port: int, more: str = "") -> None:
+        file = folder / "health.conf"
+        file.write_text(
+            f"[health_manager]\nbind_port = {port}\ncontroller_ip_port_list = 127.0.0.1:{port}\nheartbeat_key = {KEY}\n"
+            f"heartbeat_interval = 1\nheartbeat_timeout = {TIMEOUT}\n"
+            "flush_interval = 0.1\nhealth_check_interval = 0.1\n"
+            f"failover_threads = 0\nfailover_grace = 2\n{more}"
+            "[controller_worker]\ncompute_driver = memory\nnetwork_driver = memory\namphora_driver = memory\n"
+        )
+        configuration = settings.load([file], folder)
+        self.heartbeats = read_manager(configuration)[1]
+        drivers = registry.make_context(configuration, store.records)
+        provider = MemoryProvider(drivers)
+        engine = Engine(store, lambda _name: provider, settings.read(configuration))
+        self.said: list[str] = []
+        self.stop = threading.Event()
+        context = DaemonContext(drivers, store, engine, self.stop, self.said.append, self.said.append)
+        self._thread = threading.Thread(target=run, args=(context,))
+        self._thread.start()
+
+    def end(self) -> None:
+        self.stop.set()
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+
+
+class World:
+    """A store with load balancers that are ACTIVE, a fleet, and whoever watches it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "lbdrivers.sqlite"
+        self.store = Store(f"sqlite:///{self.file}")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        for number in range(PAIRS):
+            self._add(number)
+        self.managers: list[Manager] = []
+        self.fleet: Fleet | None = None
+
+    def _add(self, number: int) -> None:
+        tree = LoadBalancer(id=name("lb", number), vip_subnet_id=name("subnet", 0))
+        self.store.submit(tree, "memory")
+        self.store.acquire(tree.id, "test", time.time(), 60)
+        self.store.finish_apply(tree.id, "test", 1, tree)
+        self.store.release(tree.id, "test")
+        for n in (2 * number, 2 * number + 1):
+            amphora = Amphora(
+                id=name("amphora", n),
+                load_balancer_id=tree.id,
+                role=Role.MASTER,
+                priority=1,
+                status=AmphoraStatus.ALLOCATED,
+            )
+            self.store.records.put_all([Record(KIND_AMPHORA, amphora.id, amphora.model_dump(mode="json"), tree.id)])
+
+    def watch(self, more: str = "") -> Manager:
+        made = Manager(self.folder, self.store, self.port, more)
+        self.managers.append(made)
+        if self.fleet is None:
+            self.fleet = Fleet(self.port, made.heartbeats)
+        return made
+
+    def fall_silent(self, *numbers: int) -> None:
+        assert self.fleet is not None
+        self.fleet.silent |= {name("amphora", n) for n in numbers}
+
+    def wanted(self) -> set[int]:
+        """Numbers of the load balancers whose failover was asked for."""
+        entries = {entry.id for entry in self.store.list() if entry.failovers_wanted}
+        return {number for number in range(PAIRS) if name("lb", number) in entries}
+
+    def heard(self) -> dict[str, Heard]:
+        return {one.id: Heard.read(one.id, one.owner, one.data) for one in self.store.records.list(Heard.KIND)}
+
+    def eventually(self, condition: Callable[[], bool], limit: float = 20.0) -> None:
+        deadline = time.monotonic() + limit
+        while not condition():
+            assert time.monotonic() < deadline, [one.said for one in self.managers]
+            time.sleep(0.05)
+
+    def nothing_for(self, seconds: float, wanted: frozenset[int] = frozenset()) -> None:
+        """Nobody else is failed over meanwhile."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            assert self.wanted() == wanted, [one.said for one in self.managers]
+            time.sleep(0.1)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    try:
+        yield made
+    finally:
+        if made.fleet is not None:
+            made.fleet.end()
+        for one in made.managers:
+            one.end()
+        made.store.close()
+
+
+def test_exactly_the_silent_are_failed_over_and_many_at_once_are_not(world: World) -> None:
+    manager = world.watch()
+    world.eventually(lambda: len(world.heard()) == 2 * PAIRS)
+    world.nothing_for(TIMEOUT + 1)
+    began = time.monotonic()
+    world.fall_silent(0)
+    world.eventually(lambda: world.wanted() == {0})
+    # On a machine of its own within timeout + 2 s; here others may be at work.
+    assert TIMEOUT - 0.5 < time.monotonic() - began < TIMEOUT + 8
+    assert world.heard()[name("amphora", 0)].silent
+    world.fall_silent(*range(2, 10))
+    world.eventually(lambda: any("breaker open" in words for words in manager.said))
+    world.nothing_for(TIMEOUT, frozenset({0}))
+
+
+def test_a_database_that_cannot_be_written_costs_nobody_anything(world: World) -> None:
+    world.watch()
+    world.eventually(lambda: len(world.heard()) == 2 * PAIRS)
+    with sqlite3.connect(world.file, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        before = max(one.sequence for one in world.heard().values())
+        world.nothing_for(2 * TIMEOUT)
+        assert max(one.sequence for one in world.heard().values()) <= before + 1
+        other.execute("ROLLBACK")
+    world.eventually(lambda: max(one.sequence for one in world.heard().values()) > before + 4 * TIMEOUT)
+    world.nothing_for(1)
+
+
+def test_one_that_hears_nobody_is_blind_and_says_so(world: World) -> None:
+    manager = world.watch("failover_least = 100\n")
+    world.eventually(lambda: len(world.heard()) == 2 * PAIRS)
+    world.fall_silent(*range(2 * PAIRS))
+    world.eventually(lambda: any("hears nobody at all" in words for words in manager.said))
+    world.nothing_for(1)
+
+
+def test_one_that_was_just_started_waits_for_a_whole_timeout(world: World) -> None:
+    first = world.watch()
+    world.eventually(lambda: len(world.heard()) == 2 * PAIRS)
+    first.end()
+    world.fall_silent(0)
+    world.nothing_for(TIMEOUT + 0.5)  # nobody watches; by the stamps in the store it is silent for long
+    began = time.monotonic()
+    world.watch()
+    world.eventually(lambda: world.wanted() == {0})
+    assert time.monotonic() - began > TIMEOUT
+
+
+def test_a_dry_run_reports_and_does_nothing(world: World) -> None:
+    manager = world.watch("dry_run = true\n")
+    world.eventually(lambda: len(world.heard()) == 2 * PAIRS)
+    world.fall_silent(3)
+    world.eventually(lambda: any("but for dry_run" in words and name("amphora", 3) in words for words in manager.said))
+    world.nothing_for(1)
+
+
+def test_two_that_share_the_fleet_ask_each_other(world: World) -> None:
+    """Each hears the part that the kernel gives it; neither takes the other's part for dead."""
+    for _ in range(2):
+        world.watch()
+    world.eventually(lambda: len(world.heard()) == 2 * PAIRS)
+    world.nothing_for(3 * TIMEOUT)
+    assert not any("breaker" in words or "hears nobody" in words for one in world.managers for words in one.said)
+    world.fall_silent(0)
+    world.eventually(lambda: world.wanted() == {0})
