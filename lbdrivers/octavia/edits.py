@@ -47,8 +47,7 @@ def _replaced(tree: LoadBalancer, kind: Kind, new: AnyResource) -> LoadBalancer:
     """The tree with ``new`` instead of the resource of its id."""
     while not isinstance(new, LoadBalancer):
         parent = parent_of(tree, new.id)
-        if parent is None:
-            raise PermanentError(f"the load balancer {tree.id} has nothing of the id {new.id}")
+        assert parent is not None  # whoever asks has found it there
         new = _with_child(parent, kind, new)
         kind = PARENT_KIND[kind]
     return new

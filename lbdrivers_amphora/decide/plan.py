@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from lbdrivers.drivers.amphora import Bundle, Facts
 from lbdrivers.drivers.provider import Mildness, PlannedAction
-from lbdrivers.model.changes import Change, Created, Deleted, Ordered, Updated, apply_changes, diff
+from lbdrivers.model.changes import Change, Created, Deleted, Ordered, apply_changes, diff
 from lbdrivers.model.resources import L7Rule, LoadBalancer, Member, Resource
 from lbdrivers_amphora.decide import datagrams
 from lbdrivers_amphora.decide.datagrams import DatagramDriver
@@ -58,8 +58,8 @@ def _subject(change: Change) -> str:
             return resource.id
         case Ordered(parent_id=parent_id):
             return parent_id
-        case Updated(id=found) | Deleted(id=found):
-            return found
+        case _:
+            return change.id
 
 
 def _action(change: Change) -> str:
@@ -70,8 +70,8 @@ def _action(change: Change) -> str:
             return "delete"
         case Ordered(kind=kind):
             return f"reorder its {kind}s"
-        case Updated(fields=fields):
-            return "update " + ", ".join(f"{field.name} {field.old} -> {field.new}" for field in fields)
+        case _:
+            return "update " + ", ".join(f"{field.name} {field.old} -> {field.new}" for field in change.fields)
 
 
 def _name(resource: Resource | L7Rule) -> str:

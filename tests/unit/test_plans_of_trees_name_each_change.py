@@ -71,3 +71,16 @@ def test_datagrams_are_changed_as_mildly_as_their_engine_can(
     found = list(tree_actions(datagrams(A), datagrams(A, B, connection_limit=5), bundle, told, driver))
     assert sorted((one.subject, one.mildness) for one in found) == [("listener dns", mildness), ("member b", mildness)]
     assert list(tree_actions(datagrams(A), datagrams(A), bundle, told, driver)) == []
+
+
+def test_a_policy_that_changes_is_told_field_by_field() -> None:
+    (old,) = policies("a").listeners[0].l7policies
+    renamed = web(A, l7policies=(old.model_copy(update={"name": "b"}),))
+    (found,) = tree_actions(policies("a"), renamed, bundle, facts(), DatagramDriver.NFTABLES)
+    assert (found.subject, found.action) == ("l7policy b", "update name a -> b")
+
+
+def test_another_load_balancer_is_no_change_of_this_one() -> None:
+    other = web(A).model_copy(update={"id": A.id})
+    with pytest.raises(ValueError, match="removal is another verb"):
+        list(tree_actions(web(A), other, bundle, facts(), DatagramDriver.NFTABLES))
