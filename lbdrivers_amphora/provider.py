@@ -36,7 +36,7 @@ from lbdrivers_amphora.flows.work import Drivers, Work
 from lbdrivers_amphora.health.observe import observation as heard_observation
 from lbdrivers_amphora.keepalived.translate import PASSWORD_LENGTH
 from lbdrivers_amphora.ledger import Ledger
-from lbdrivers_amphora.records import Amphora, AmphoraStatus, Balancer
+from lbdrivers_amphora.records import Amphora, AmphoraStatus, Balancer, tree_text
 from lbdrivers_amphora.secret_files import secret_files
 from lbdrivers_amphora.settings import read
 
@@ -102,7 +102,7 @@ class AmphoraProvider:
         everything is looked at; else HAProxy and keepalived alone."""
         check(self.name, self.features(), desired)
         tls = self._secret_files(desired)
-        balancer, held = self._held(desired)
+        balancer, held = self._held(desired, applied)
         if balancer is None:
             balancer = self._admitted(desired)
             self._ledger.save_balancer(balancer)
@@ -196,7 +196,7 @@ class AmphoraProvider:
     def plan(self, desired: LoadBalancer, applied: LoadBalancer | None) -> tuple[PlannedAction, ...]:
         """See ``Planner``. Fetches secrets, as ``apply`` would."""
         files = self._secret_files(desired)
-        balancer, _ = self._held(desired)
+        balancer, _ = self._held(desired, applied)
         if balancer is None:
             balancer = self._admitted(desired)
         plan = self._plan(balancer, commit=False)
@@ -249,15 +249,16 @@ class AmphoraProvider:
 
     # -- how it is done ----------------------------------------------------------------------
 
-    def _held(self, desired: LoadBalancer) -> tuple[Balancer | None, LoadBalancer | None]:
+    def _held(self, desired: LoadBalancer, hint: LoadBalancer | None) -> tuple[Balancer | None, LoadBalancer | None]:
         """The load balancer's record and the tree that was applied last, where they are there.
 
+        :param hint: what may be that tree.
         :raises UnsupportedError: when its flavor or zone would have to change.
         """
         balancer = self._ledger.balancer(desired.id)
         if balancer is None:
             return None, None
-        tree = None if balancer.tree is None else LoadBalancer.model_validate_json(balancer.tree)
+        tree = None if balancer.tree is None else _tree_of(balancer.tree, hint)
         profiles.check_unchanged(balancer.topology, tree, desired)
         return balancer, tree
 
@@ -383,6 +384,11 @@ class AmphoraProvider:
         if machine is None:
             raise TemporaryError("an amphora's machine is missing", f"machine {amphora.machine}")
         return self._drivers.amphora.facts(machine, amphora.id)
+
+
+def _tree_of(text: str, hint: LoadBalancer | None) -> LoadBalancer:
+    """The tree of a record. Mostly the hint is it, and to write that down is quicker than to parse the text."""
+    return hint if hint is not None and tree_text(hint) == text else LoadBalancer.model_validate_json(text)
 
 
 def _told(tree: LoadBalancer) -> str:

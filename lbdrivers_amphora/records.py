@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lbdrivers.drivers.amphora import Role, Topology
 from lbdrivers.drivers.provider import Statistics
+from lbdrivers.model.resources import LoadBalancer
 
 KIND_BALANCER = "amphora-balancer"
 KIND_AMPHORA = "amphora"
@@ -103,3 +104,8 @@ class Balancer(_Record):
     def vip_port(self) -> str:
         """Name of the port that reserves the VIP; it is never plugged."""
         return f"octavia-lb-{self.id}"
+
+
+def tree_text(tree: LoadBalancer) -> str:
+    """A tree as ``Balancer.tree`` has it."""
+    return tree.model_dump_json(exclude_defaults=True)

@@ -8,6 +8,7 @@ is, and the next run goes on.
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from taskflow import engines, task
 from taskflow.exceptions import WrappedFailure
 from taskflow.patterns import linear_flow, unordered_flow
+from taskflow.persistence.models import FlowDetail
 
 from lbdrivers.drivers.context import Progress
 from lbdrivers.errors import DriverError, PermanentError
@@ -31,7 +33,7 @@ class _LineTask(task.Task):  # type: ignore[misc]  # taskflow ships no type info
     whether one of them fails for good."""
 
     def __init__(self, name: str, steps: tuple[Step, ...], work: Work, subject: str, done: _Done) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, auto_extract=False)  # it takes no arguments, so nothing need be looked for
         self._steps, self._work, self._subject, self._done = steps, work, subject, done
 
     def execute(self) -> None:
@@ -79,13 +81,31 @@ def run(recipe: Recipe, work: Work) -> None:
         raise
 
 
+class _Forgetful:
+    """What keeps the states of a flow, for taskflow: nothing, as a run that dies is planned anew. Its own
+    in memory copies everything at each change of a state, which is half of what a short run costs."""
+
+    def get_connection(self) -> _Forgetful:
+        return self
+
+    def close(self) -> None:
+        return
+
+    def update_flow_details(self, details: Any) -> Any:
+        return details
+
+    def update_atom_details(self, details: Any) -> Any:
+        return details
+
+
 def _carry_out(flow: Any, work: Work) -> None:
+    kept = {"flow_detail": FlowDetail(flow.name, uuid=str(uuid.uuid4())), "backend": _Forgetful()}
     if _alone(work):
-        engines.load(flow, engine="serial").run()
+        engines.load(flow, engine="serial", **kept).run()
         return
     # An executor of our own: taskflow's takes a second to shut down.
     with ThreadPoolExecutor(work.settings.workers) as executor:
-        engines.load(flow, engine="parallel", executor=executor).run()
+        engines.load(flow, engine="parallel", executor=executor, **kept).run()
 
 
 def _gravest(causes: list[BaseException]) -> BaseException | None:

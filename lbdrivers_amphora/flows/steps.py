@@ -19,7 +19,7 @@ from lbdrivers.model.infra import FixedAddress, Machine, MachineStatus, Nic, Por
 from lbdrivers.model.secret import Secret
 from lbdrivers_amphora.decide.counting import latest
 from lbdrivers_amphora.flows.work import Work
-from lbdrivers_amphora.records import AmphoraStatus
+from lbdrivers_amphora.records import AmphoraStatus, tree_text
 from lbdrivers_amphora.wire import agent_config
 
 CONFIG_FILE = "/etc/octavia/amphora-agent.conf"
@@ -236,7 +236,7 @@ def mark_allocated(work: Work, _: str) -> None:
     for amphora in work.built:
         known = work.amphora(amphora.id)
         work.update(known.model_copy(update={"status": AmphoraStatus.ALLOCATED}))
-    tree = work.desired.model_dump_json(exclude_defaults=True)
+    tree = tree_text(work.desired)
     work.change_balancer(lambda _: {"tree": tree, "name": work.desired.name, "unsettled": False})
 
 
