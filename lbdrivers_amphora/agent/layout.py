@@ -121,6 +121,11 @@ class Layout:
         return f"{self.lvs}/octavia-keepalivedlvs-{listener_id}.conf"
 
     @property
+    def lvs_checks(self) -> str:
+        """Folder of the programs that keepalived checks members with."""
+        return f"{self.lvs}/check"
+
+    @property
     def lvs_masquerade(self) -> str:
         return f"{self.lvs}/masquerade.nft"
 
@@ -207,7 +212,10 @@ class Layout:
         return Service(
             name=f"octavia-keepalivedlvs-{listener_id}",
             command=(
-                *KEEPALIVED,
+                # A checker that a file names without its folder is ours first.
+                *KEEPALIVED[:-1],
+                f"PATH={self.lvs_checks}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                *KEEPALIVED[-1:],
                 "--dont-fork",
                 "--log-console",
                 "--check",

@@ -27,7 +27,9 @@ from lbdrivers_amphora.agent.effects import (
     do,
 )
 from lbdrivers_amphora.agent.layout import KEEPALIVED, Layout
+from lbdrivers_amphora.agent.lvs_checks import UDP_CHECK, health_checker
 from lbdrivers_amphora.agent.responses import Response, failure, md5, success
+from lbdrivers_amphora.agent.vrrp import harmless
 from lbdrivers_amphora.nftables.lvs import MASQUERADE
 from lbdrivers_amphora.wire.agent_config import ACTIVE_STANDBY
 from lbdrivers_amphora.wire.routes import ActOnBalancer, DeleteListeners, GetUdpListener, PutUdpListener
@@ -59,9 +61,11 @@ def put(layout: Layout, request: PutUdpListener) -> Program[Response]:
         return failure(501, "Not Implemented", _REMEDY)
     path = layout.lvs_config(request.listener_id)
     if (yield from do(ReadFile(path))) != request.content:
+        yield from do(WriteFile(f"{layout.lvs_checks}/udp_check.sh", UDP_CHECK.encode(), 0o700))
+        yield from do(WriteFile(f"{layout.lvs_checks}/amphora-health-checker", health_checker().encode(), 0o700))
         yield from do(WriteFile(f"{path}.new", request.content, 0o644))
         checked = yield from do(RunProgram((*KEEPALIVED, "-t", "-f", f"{path}.new"), inside=True, accept=_ACCEPTABLE))
-        if not checked.ok:
+        if not checked.ok and not harmless(checked.words):
             yield from do(Rename(f"{path}.new", f"{path}.new-failed"))
             return failure(400, "Invalid request", checked.words)
         yield from do(Rename(f"{path}.new", path))

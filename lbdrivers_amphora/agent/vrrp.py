@@ -28,7 +28,15 @@ from lbdrivers_amphora.wire.routes import ActOnKeepalived, UploadKeepalived
 #: everything else, be it an error or a mere remark. (Observed with keepalived 2.2.7.)
 _ACCEPTABLE = (0, 6)
 #: Remarks that leave a file usable; any other line with status 5 is an error.
-_HARMLESS = ("Truncating auth_pass", "SECURITY VIOLATION", "keepalived_script", "WARNING - default user")
+_HARMLESS = (
+    "Truncating auth_pass",
+    "SECURITY VIOLATION",
+    "keepalived_script",
+    "WARNING - default user",
+    # All members drain; the quorum decides about sorry servers and scripts, which there are none of.
+    "exceeds total weight of real servers 0",
+    "hysteresis 0 >= quorum 0",
+)
 
 _CHECK_SCRIPT = """#!/bin/sh
 # Sum of the exit statuses of every piece in check_scripts; keepalived gives up the VIP unless it is 0.
@@ -58,7 +66,8 @@ def haproxy_check(pid_files: Iterable[str]) -> str:
     return "\n".join([*lines, "exit 0", ""])
 
 
-def _harmless(words: str) -> bool:
+def harmless(words: str) -> bool:
+    """Whether these words of ``keepalived -t``, with status 5, are remarks only."""
     lines = [line for line in words.splitlines() if line.strip()]
     return bool(lines) and all(any(remark in line for remark in _HARMLESS) for line in lines)
 
@@ -71,7 +80,7 @@ def upload(layout: Layout, request: UploadKeepalived) -> Program[Response]:
         yield from do(WriteFile(layout.check_script, check_script(layout).encode(), 0o755))
         yield from do(WriteFile(f"{path}.new", content))
         checked = yield from do(RunProgram((*KEEPALIVED, "-t", "-f", f"{path}.new"), inside=True, accept=_ACCEPTABLE))
-        if not checked.ok and not _harmless(checked.words):
+        if not checked.ok and not harmless(checked.words):
             yield from do(Rename(f"{path}.new", f"{path}.new-failed"))
             return failure(400, "Invalid request", checked.words)
         yield from do(Rename(f"{path}.new", path))
