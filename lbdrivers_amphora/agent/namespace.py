@@ -36,6 +36,13 @@ _SYSCTLS = {
     "net/ipv4/tcp_tw_reuse": "1",
 }
 _FORWARDING = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
+#: Where the kernel has IPVS: the packet filter sees its flows, else nothing would be masqueraded; flows of a member
+#: that is gone end at once; persistence leads to no member that drains. (Linux, networking/ipvs-sysctl.)
+_IPVS = {
+    "net/ipv4/vs/conntrack": "1",
+    "net/ipv4/vs/expire_nodest_conn": "1",
+    "net/ipv4/vs/expire_quiescent_template": "1",
+}
 
 
 def _call(name: str, *arguments: object) -> None:
@@ -98,7 +105,7 @@ class Namespace:
 
     def forward(self, *, enabled: bool) -> None:
         """Let packets pass from one interface to another, or not."""
-        self.inside(lambda: _write_sysctls(dict.fromkeys(_FORWARDING, "1" if enabled else "0")))
+        self.inside(lambda: _write_sysctls(dict.fromkeys(_FORWARDING, "1" if enabled else "0") | _IPVS))
 
     def _mounted(self) -> bool:
         try:
