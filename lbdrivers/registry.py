@@ -29,6 +29,7 @@ GROUPS: Mapping[str, str] = {
     "lbdrivers.certificates": "certificate driver",
     "lbdrivers.secrets": "secret store",
     "lbdrivers.amphora": "amphora driver",
+    "lbdrivers.statistics": "statistics sink",
 }
 PROVIDERS = "lbdrivers.providers"
 #: Callables ``f(state_path, command_line)`` that run before a command acts and before any thread exists.

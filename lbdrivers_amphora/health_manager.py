@@ -8,28 +8,29 @@ between events come from a clock that never jumps.
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, runtime_checkable
 
 from lbdrivers.drivers.compute import Vantage
+from lbdrivers.drivers.statistics import ListenerStatistics, StatisticsSink
 from lbdrivers.errors import DriverError, PermanentError, TemporaryError
 from lbdrivers.reconcile.daemon import DaemonContext
+from lbdrivers.reconcile.exposure import Health, Metric
+from lbdrivers_amphora.decide.damping import Damper
 from lbdrivers_amphora.decide.failover import Decision, Observer, decide, is_silent
 from lbdrivers_amphora.decide.health import Outline
 from lbdrivers_amphora.health.findings import Listening
 from lbdrivers_amphora.health.journal import Journal
 from lbdrivers_amphora.health.listener import Batch, Crew, Floors, Listener
-from lbdrivers_amphora.health.watch import Watch
+from lbdrivers_amphora.health.watch import Changes, Watch
 from lbdrivers_amphora.heartbeat_settings import read_manager
 from lbdrivers_amphora.settings import read
-
-_LOG = logging.getLogger(__name__)
 
 #: Load balancers whose statuses are found at one time while nothing is received.
 _ROUND = 200
@@ -43,6 +44,15 @@ def run(context: DaemonContext) -> None:
     :raises DriverError: when it can never work as configured.
     """
     HealthManager(context).serve()
+
+
+@runtime_checkable
+class Shown(Protocol):
+    """A sink that shows what it took at ``/metrics``."""
+
+    def metrics(self) -> Iterable[Metric]:
+        """Made when somebody looks."""
+        ...
 
 
 class HealthManager:
@@ -69,7 +79,18 @@ class HealthManager:
         self._lock = threading.Lock()
         self._name = f"{socket.gethostname()}-{os.getpid()}"
         self._told = Decision()
+        self._damper = Damper()
+        self._written = time.monotonic()
+        self._sinks: list[StatisticsSink] = [
+            context.drivers.load("lbdrivers.statistics", sink) for sink in self._settings.sinks
+        ]
+        for sink in self._sinks:
+            if isinstance(sink, Shown):
+                context.exposure.metrics.append(sink.metrics)
+        context.exposure.metrics.append(self._metrics)
+        context.exposure.health = self._health
         self._trouble = ""
+        self._failovers = 0
         self._tidied = time.monotonic()
         threads = self._settings.failover_threads
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="failover") if threads else None
@@ -197,11 +218,12 @@ class HealthManager:
             with self._lock:
                 changed = self._watch.settle(time.monotonic(), _ROUND)
                 waiting = self._watch.waiting
-            if _LOG.isEnabledFor(logging.INFO):
-                for name, (before, after) in changed.items():
-                    _LOG.info("%s is %s, was %s", name, after, before)
+            self._damper = self._damper.note(changed, time.monotonic())
             if not waiting:
-                return
+                break
+        self._damper, news = self._damper.due(time.monotonic(), self._settings.damping)
+        for name, (before, after) in news.items():
+            self._context.say(f"{name} is {after}" if before is None else f"{name} is {after}, was {before}")
 
     def _flush(self) -> None:
         with self._lock:
@@ -216,6 +238,23 @@ class HealthManager:
             with self._lock:
                 self._watch.give_back(changes)
             raise
+        self._written = time.monotonic()
+        self._send(changes)
+
+    def _send(self, changes: Changes) -> None:
+        """Statistics to whoever else wants them; a sink that fails is told, and gets newer ones the next time."""
+        if not self._sinks:
+            return
+        measured = tuple(
+            ListenerStatistics(one.load_balancer_id, one.amphora_id, listener, totals, one.at)
+            for one in changes.heard
+            for listener, totals in one.statistics.items()
+        )
+        for sink in self._sinks:
+            try:
+                sink.take(measured)
+            except DriverError as error:
+                self._tell(f"statistics are not taken by {type(sink).__name__}: {error.operator}")
 
     def _decide(self) -> None:
         now, policy = time.monotonic(), self._settings.policy
@@ -242,6 +281,7 @@ class HealthManager:
             self._fail_over(amphora_id, balancers[amphora_id], now)
 
     def _fail_over(self, amphora_id: str, load_balancer_id: str, now: float) -> None:
+        self._failovers += 1
         with self._lock:
             self._watch.mark_asked(amphora_id, now)
         try:
@@ -266,6 +306,39 @@ class HealthManager:
         fresh = set(decision.silent) - set(before.silent)
         if self._settings.policy.dry_run and fresh and not decision.blind:
             self._tell(f"silent, and failed over but for dry_run: {', '.join(sorted(fresh))}")
+
+    # -- what others may see ----------------------------------------------------------------------
+
+    def _metrics(self) -> Iterable[Metric]:
+        now, told = time.monotonic(), self._told
+        counts: Counter[str] = Counter()
+        for one in list(self._counts.values()):
+            counts.update(one)
+        found = [((result,), float(number)) for result, number in counts.items()]
+        yield Metric("heartbeats", "Datagrams by what became of them.", found, ("result",), counter=True)
+        states = [(("expected",), len(self._watch)), (("silent",), len(told.silent))]
+        states.append((("incomplete",), len(self._watch.incomplete)))
+        yield Metric("amphorae", "Amphorae by state.", states, ("state",))
+        zones = [((zone or "all",), 1.0) for zone in told.open]
+        yield Metric("breaker_open", "Zones in which too many are silent for any failover.", zones, ("zone",))
+        yield Metric("blind", "1 while silence is not acted upon.", [((), float(bool(told.blind)))])
+        yield Metric("listening_seconds", "Since silence is judged.", [((), self._observer(now).listening)])
+        yield Metric("unwritten_seconds", "Since the last write to the store.", [((), now - self._written)])
+        yield Metric("failovers", "Failovers that were asked for.", [((), float(self._failovers))], counter=True)
+
+    def _health(self) -> Health:
+        now, told = time.monotonic(), self._told
+        listening = self._observer(now).listening
+        stale = now - self._written > max(30.0, 10 * self._settings.flush_interval)
+        details = {
+            "listening_seconds": round(listening, 1),
+            "amphorae": len(self._watch),
+            "silent": len(told.silent),
+            "blind": told.blind,
+            "breaker_open": {zone or "all": why for zone, why in told.open.items()},
+            "trouble": self._trouble,
+        }
+        return Health(listening > 0 and not stale and not told.open and not self._trouble, details)
 
     def _tell(self, words: str) -> None:
         self._context.complain(words)

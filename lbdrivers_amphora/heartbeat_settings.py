@@ -41,10 +41,11 @@ OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
         cfg.BoolOpt("dry_run", default=False, help="Report failovers, and do none."),
         cfg.FloatOpt("notification_damping", default=5.0, min=0),
     ),
-    "controller_worker": (cfg.ListOpt("statistics_drivers", default=["store"], help="Where statistics go."),),
+    "controller_worker": (cfg.ListOpt("statistics_drivers", default=[], help="Where statistics go, too."),),
 }
-#: Octavia's names of sinks -> ours.
+#: Octavia's names of sinks -> ours. The store, Octavia's stats_db, always has them.
 _SINKS = {"stats_db": "store", "stats_logger": "log"}
+_STORE = "store"
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class ManagerSettings:
     """Failovers that the health manager works on itself at one time. 0: workers do it."""
 
     sinks: tuple[str, ...]
-    """Entry points in ``lbdrivers.statistics``. Default ``store``."""
+    """Entry points in ``lbdrivers.statistics`` that get statistics besides the store: log, prometheus."""
 
     damping: float
     """Seconds that a status must have lasted before anybody is notified of it. Default 5."""
@@ -141,11 +142,15 @@ def read_manager(configuration: cfg.ConfigOpts) -> tuple[ManagerSettings, Heartb
             flush_interval=found.flush_interval,
             buffer_bytes=found.sock_rlimit,
             failover_threads=found.failover_threads,
-            sinks=tuple(_SINKS.get(name, name) for name in configuration.controller_worker.statistics_drivers),
+            sinks=_sinks(configuration.controller_worker.statistics_drivers),
             damping=found.notification_damping,
         ),
         heartbeats,
     )
+
+
+def _sinks(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for one in names if (name := _SINKS.get(one, one)) != _STORE)
 
 
 def _policy(found: cfg.ConfigOpts) -> Policy:

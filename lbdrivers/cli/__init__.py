@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, str] | None]] = {
     "orphans": ("list machines and ports of our names that belong to no load balancer", None),
     "worker": ("work on whatever is due, from the store or a jobboard, until SIGTERM", None),
     "health-manager": ("hear heartbeats, keep statuses, fail over who falls silent, until SIGTERM", None),
+    "housekeeping": ("maintain every load balancer in turn and report orphans, until SIGTERM", None),
     "drivers": ("list the installed drivers, broken ones with their cause", None),
     "networks": ("list the networks that a document can refer to", None),
     "conformance": ("hold a provider to the laws of its contract", ("name", "provider; see: lbdrivers drivers")),
@@ -39,6 +40,9 @@ _SWITCHES: dict[str, dict[str, str]] = {
     "apply": {"--repair": "look at what runs, too, and mend what has drifted"},
     "orphans": {"--remove": "remove those that a record proves to be our own"},
 }
+
+#: Commands that work until a signal ends them.
+_DAEMONS = ("worker", "health-manager", "housekeeping")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,6 +82,9 @@ def parser() -> argparse.ArgumentParser:
         if name == "orphans":
             text = "provider to ask (default: every one that serves a load balancer, and the default one)"
             command.add_argument("--provider", metavar="NAME", help=text)
+        if name in _DAEMONS:
+            text = "serve /metrics (Prometheus) and /health (JSON) there, such as 127.0.0.1:9557"
+            command.add_argument("--metrics", metavar="ADDRESS:PORT", help=text)
         if name == "networks":
             command.add_argument("--driver", default="local", help="network driver to ask (default: %(default)s)")
         if name == "conformance":

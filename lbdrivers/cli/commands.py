@@ -162,18 +162,18 @@ def _settled(
     return entry, after, drawing.duration(seconds)
 
 
-def worker(session: Session, output: Output, _arguments: Namespace) -> int:
+def worker(session: Session, output: Output, arguments: Namespace) -> int:
     """Work until a signal says stop."""
     from lbdrivers.cli.worker import work
 
-    return work(session, output)
+    return work(session, output, arguments.metrics)
 
 
 def daemon(session: Session, output: Output, arguments: Namespace) -> int:
     """Let the daemon of the command's name work until a signal says stop."""
     from lbdrivers.cli.daemon import serve
 
-    return serve(session, output, arguments.command)
+    return serve(session, output, arguments.command, arguments.metrics)
 
 
 def drivers(session: Session, output: Output, _arguments: Namespace) -> int:
@@ -222,6 +222,7 @@ TABLE: Mapping[str, Callable[[Session, Output, Namespace], int]] = {
     "orphans": upkeep.orphans,
     "worker": worker,
     "health-manager": daemon,
+    "housekeeping": daemon,
     "drivers": drivers,
     "networks": networks,
     "conformance": conformance,

@@ -7,13 +7,16 @@ once, and another worker takes over what it leaves.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lbdrivers.cli.exposition import exposed
 from lbdrivers.cli.output import Output
 from lbdrivers.cli.session import Session
 from lbdrivers.cli.signals import until_signalled
 from lbdrivers.errors import InvalidInput, Problem
 from lbdrivers.reconcile.engine import Engine
+from lbdrivers.reconcile.exposure import Exposure, Metric
 from lbdrivers.reconcile.holder import own_holder
 from lbdrivers.reconcile.outcome import Done, Failed, Outcome, Retry
 from lbdrivers.reconcile.worker import Worker
@@ -42,9 +45,14 @@ class _Tally:
                 self.failed += 1
                 self.output.complain(f"{load_balancer_id}: {cause.user}", cause.operator)
 
+    def metrics(self) -> Iterable[Metric]:
+        """The same for whoever looks."""
+        counted = [(("done",), self.done), (("retried",), self.retried), (("failed",), self.failed)]
+        yield Metric("runs", "Runs that ended, by how.", counted, ("outcome",), counter=True)
 
-def work(session: Session, output: Output) -> int:
-    """Work until a signal comes."""
+
+def work(session: Session, output: Output, metrics: str | None) -> int:
+    """Work until a signal comes; ``metrics`` is where it shows itself, if anywhere."""
     if logging.getLogger().level > logging.WARNING:
         # Nobody waits for its exit status, so what is wrong meanwhile is told without -v, too.
         logging.getLogger("lbdrivers").setLevel(logging.WARNING)
@@ -62,7 +70,7 @@ def work(session: Session, output: Output) -> int:
         board = Board(settings.jobboard, holder)
     worker = Worker(session.store, engine, board, settings.worker_poll_seconds, report=tally.report)
     try:
-        with until_signalled() as stop:
+        with until_signalled() as stop, exposed(Exposure([tally.metrics]), metrics):
             output.say("working; SIGTERM ends it")
             worker.run(stop)
     finally:

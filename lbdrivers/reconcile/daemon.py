@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from lbdrivers.drivers.context import DriverContext
 from lbdrivers.reconcile.engine import Engine
+from lbdrivers.reconcile.exposure import Exposure
 from lbdrivers.store.store import Store
 
 
@@ -23,6 +24,7 @@ class DaemonContext:
     :param drivers: as drivers are given it; ``load`` gives others.
     :param stop: set when it shall end.
     :param say: one line for people; :param complain: one about what is wrong.
+    :param exposure: where the daemon puts what others may see of it.
     """
 
     drivers: DriverContext
@@ -31,6 +33,7 @@ class DaemonContext:
     stop: threading.Event
     say: Callable[[str], None]
     complain: Callable[[str], None]
+    exposure: Exposure = field(default_factory=Exposure)
 
 
 class Daemon(Protocol):

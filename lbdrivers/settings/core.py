@@ -27,12 +27,15 @@ _CORE = (
 _DATABASE = (cfg.StrOpt("connection", secret=True, help="SQLAlchemy URL; default: SQLite in state_path."),)
 _API = (cfg.StrOpt("default_provider_driver", default="amphora", help="Provider of trees that name none."),)
 
+_HOUSE_KEEPING = (cfg.IntOpt("cert_interval", default=3600, min=1, help="Seconds between two rounds of maintenance."),)
+
 #: Every option that the core reads, by section.
 OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
     "lbdrivers": (*_CORE, *scale.OPTIONS["lbdrivers"]),
     "database": (*_DATABASE, *scale.OPTIONS["database"]),
     "task_flow": scale.OPTIONS["task_flow"],
     "api_settings": _API,
+    "house_keeping": _HOUSE_KEEPING,
 }
 #: Octavia's other name of its own provider.
 _PROVIDERS = {"octavia": "amphora"}
@@ -67,6 +70,9 @@ class Settings:
 
     jobboard: scale.JobboardSettings | None = None
     """Where work is shared by jobs. Default None: every worker takes what is due from the store."""
+
+    maintenance_seconds: float = 3600.0
+    """Housekeeping maintains every load balancer so often: [house_keeping] cert_interval."""
 
     worker_poll_seconds: float = 1.0
     """A worker that found nothing to do looks again after so long; costs one query."""
@@ -138,6 +144,7 @@ def read(configuration: cfg.ConfigOpts) -> Settings:
             retry_maximum_seconds=configuration.lbdrivers.retry_maximum_seconds,
             pool=scale.read_pool(configuration),
             jobboard=scale.read_jobboard(configuration),
+            maintenance_seconds=float(configuration.house_keeping.cert_interval),
             worker_poll_seconds=configuration.lbdrivers.worker_poll_seconds,
         )
     except (cfg.Error, ValueError) as error:

@@ -1,0 +1,1 @@
+"""Statistics sinks: where the health manager sends what was counted, besides the store."""
