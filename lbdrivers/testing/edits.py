@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from lbdrivers.features import ALL, Feature
-from lbdrivers.model.resources import COMPATIBLE_POOLS, Listener, LoadBalancer, Member, Pool
+from lbdrivers.model.resources import COMPATIBLE_POOLS, L7Policy, L7Rule, Listener, LoadBalancer, Member, Pool
 from lbdrivers.testing.examples import rebuilt
 from lbdrivers.testing.strategies import Drawing, texts, trees
 from lbdrivers.testing.surroundings import ANYWHERE, Surroundings
@@ -42,7 +42,17 @@ def _edited_member(draw: DrawFn, drawing: Drawing, members: tuple[Member, ...]) 
     place = draw(st.integers(0, len(members) - 1))
     if way == "remove":
         return members[:place] + members[place + 1 :]
-    return (*members[:place], rebuilt(members[place], name=draw(texts(3))), *members[place + 1 :])
+    return (*members[:place], _changed_member(draw, drawing, members[place], taken), *members[place + 1 :])
+
+
+def _changed_member(draw: DrawFn, drawing: Drawing, member: Member, taken: set[tuple[str, int]]) -> Member:
+    """The member with one kind of field of another member that could stand in its place."""
+    other = drawing.member(taken)
+    if other is None:
+        return rebuilt(member, name=draw(texts(3)))
+    kinds = (("name",), ("weight",), ("admin_state_up",), ("address", "protocol_port"), ("backup",))
+    fields = draw(st.sampled_from((*kinds, ("monitor_address", "monitor_port"))))
+    return rebuilt(member, **{name: getattr(other, name) for name in fields})
 
 
 def _edited_pool(draw: DrawFn, drawing: Drawing, pool: Pool) -> Pool:
@@ -59,7 +69,7 @@ def _edited_pool(draw: DrawFn, drawing: Drawing, pool: Pool) -> Pool:
 
 def _edited_listeners(draw: DrawFn, drawing: Drawing, tree: LoadBalancer) -> tuple[Listener, ...]:
     listeners = tree.listeners
-    way = draw(st.sampled_from(("add", "remove", "redirect", "shuffle", "swap")))
+    way = draw(st.sampled_from(("add", "remove", "redirect", "shuffle", "swap", "options", "rules")))
     if way == "add" or not listeners:
         added = drawing.listener(tree.pools, {(one.protocol.transport, one.protocol_port) for one in listeners})
         return (*listeners, added) if added is not None else listeners
@@ -67,11 +77,25 @@ def _edited_listeners(draw: DrawFn, drawing: Drawing, tree: LoadBalancer) -> tup
         return tuple(draw(st.permutations(listeners)))
     if way == "swap" and len({one.protocol.transport for one in listeners[:2]}) == 1 and len(listeners) > 1:
         return _swapped(listeners, ("protocol_port",))
+    first = listeners[0]
+    if way == "options":
+        return (rebuilt(first, **drawing.listener_options(first.protocol)), *listeners[1:])
+    if way == "rules":
+        policies = tuple(_other_values(draw, drawing, one) for one in first.l7policies)
+        return (rebuilt(first, l7policies=policies), *listeners[1:])
     if way == "redirect":
-        first = listeners[0]
         fitting = [pool.id for pool in tree.pools if pool.protocol in COMPATIBLE_POOLS[first.protocol]]
         return (rebuilt(first, default_pool_id=draw(st.sampled_from((None, *fitting)))), *listeners[1:])
     return listeners[1:]
+
+
+def _other_values(draw: DrawFn, drawing: Drawing, policy: L7Policy) -> L7Policy:
+    """The policy with rules that compare with other values in the same way."""
+
+    def changed(rule: L7Rule) -> L7Rule:
+        return rebuilt(rule, value=drawing.value(rule.compare_type)) if draw(st.booleans()) else rule
+
+    return rebuilt(policy, rules=tuple(map(changed, policy.rules)))
 
 
 @st.composite

@@ -260,13 +260,14 @@ class Drawing:
         fitting = [pool.id for pool in pools if pool.protocol in COMPATIBLE_POOLS[protocol]]
         fields = self.common(new_id) | {"protocol": protocol, "protocol_port": port}
         fields["default_pool_id"] = self.draw(st.sampled_from((None, *fitting))) if fitting else None
-        fields |= self._listener_options(protocol)
+        fields |= self.listener_options(protocol)
         wanted = {Feature.L7} if protocol in HTTP_LISTENERS else {Feature.L7, Feature.L7_WITHOUT_HTTP}
         if protocol is not ListenerProtocol.PROMETHEUS and wanted <= self.features:
             fields["l7policies"] = self.several(lambda: self.policy(fitting), 3)
         return Listener(**fields)
 
-    def _listener_options(self, protocol: ListenerProtocol) -> dict[str, Any]:
+    def listener_options(self, protocol: ListenerProtocol) -> dict[str, Any]:
+        """Fields that a listener may have or lack."""
         fields: dict[str, Any] = {}
         if not self._groups and self.has(Feature.LISTENER_ALLOWED_CIDRS):
             fields["allowed_cidrs"] = tuple(self.draw(st.lists(cidrs(), min_size=1, max_size=3)))
@@ -296,14 +297,17 @@ class Drawing:
             fields |= {target: self.draw(redirect_urls()), "redirect_http_code": self.draw(st.sampled_from((301, 302)))}
         return L7Policy(**fields, rules=self.several(self.rule, 3))
 
+    def value(self, compare: CompareType) -> str:
+        """What a rule compares with."""
+        expressions = st.sampled_from(("^/a+$", "a|b", "[^#]"))
+        return self.draw(expressions if compare is CompareType.REGEX else texts(6).filter(bool))
+
     def rule(self) -> L7Rule | None:
         if (new_id := self.new_id()) is None:
             return None
         kind = self.draw(st.sampled_from((RuleType.PATH, RuleType.HOST_NAME, RuleType.HEADER, RuleType.COOKIE)))
         compare = self.draw(st.sampled_from(CompareType))
-        value = self.draw(
-            st.sampled_from(("^/a+$", "a|b", "[^#]")) if compare is CompareType.REGEX else texts(6).filter(bool)
-        )
+        value = self.value(compare)
         key = self.draw(tokens()) if kind in (RuleType.HEADER, RuleType.COOKIE) else None
         invert = self.draw(st.booleans())
         return L7Rule(id=new_id, type=kind, compare_type=compare, key=key, value=value, invert=invert)

@@ -37,12 +37,12 @@ from lbdrivers_amphora.agent.effects import (
 from lbdrivers_amphora.agent.layout import Layout
 from lbdrivers_amphora.agent.responses import Response, failure, md5, success
 from lbdrivers_amphora.agent.vrrp import haproxy_check
-from lbdrivers_amphora.haproxy.ir import Configuration
-from lbdrivers_amphora.haproxy.parse import parse
+from lbdrivers_amphora.haproxy import answers, process
+from lbdrivers_amphora.haproxy.parse import has_server, parse
 from lbdrivers_amphora.haproxy.peers import peer_name
 from lbdrivers_amphora.haproxy.server_state import carry
 from lbdrivers_amphora.haproxy.stats import parse_statistics
-from lbdrivers_amphora.haproxy.transition import Nothing, Reload, Runtime, Transition, failures, transition
+from lbdrivers_amphora.haproxy.transition import Nothing, Reload, Runtime, Transition, transition
 from lbdrivers_amphora.wire.agent_config import ACTIVE_STANDBY
 from lbdrivers_amphora.wire.routes import (
     ActOnBalancer,
@@ -170,6 +170,7 @@ def _stop(layout: Layout, balancer: str, daemon: Service) -> Program[Response]:
 def _start(layout: Layout, balancer: str, daemon: Service) -> Program[Response]:
     # A fresh process starts from the file alone: states saved before an earlier reload are history.
     yield from do(WriteFile(layout.server_state(balancer), b"1\n"))
+    yield from do(Remove(layout.lingering(balancer)))
     outcome = yield from do(StartService(daemon))
     if outcome.ok:
         outcome = yield from do(AwaitHaproxy(daemon, layout.socket(balancer)))
@@ -186,10 +187,8 @@ def _change(layout: Layout, balancer: str, daemon: Service, wanted: bytes) -> Pr
     commands: tuple[str, ...] = ()
     kind = decision.kind
     if isinstance(decision, Runtime):
-        commands = tuple(decision.commands)
-        answers = yield from do(AskHaproxy(layout.socket(balancer), commands))
-        if answers is None or failures(commands, answers):
-            kind, commands = "reload", ()
+        done = yield from _carry_out(layout, balancer, decision.commands)
+        kind, commands = (kind, decision.commands) if done else ("reload", ())
     if kind == "restart":
         yield from do(StopService(daemon))
         return (yield from _start(layout, balancer, daemon))
@@ -198,6 +197,7 @@ def _change(layout: Layout, balancer: str, daemon: Service, wanted: bytes) -> Pr
         outcome = yield from do(ReloadHaproxy(daemon, layout.socket(balancer), layout.master_socket(balancer)))
         if not outcome.ok:
             return (yield from _keep_last_good(layout, balancer, applied, outcome.words))
+        yield from do(Remove(layout.lingering(balancer)))
     if applied != wanted:
         yield from do(WriteFile(layout.haproxy_applied(balancer), wanted))
     if kind == "reload":
@@ -218,18 +218,49 @@ def _decide(layout: Layout, balancer: str, applied: bytes | None, wanted: bytes)
     except ValueError as error:
         # Another controller's file: valid for HAProxy, which checked it, but not of our form.
         return Nothing() if applied == wanted else Reload(f"not of our form: {error}")
-    lingering = yield from _lingering(layout, balancer, running)
-    if lingering:
-        # Most have lost their last connection by now.
-        removals = tuple(f"del server {backend}/{server}" for backend, server in sorted(lingering))
-        yield from do(AskHaproxy(layout.socket(balancer), removals))
-        lingering = yield from _lingering(layout, balancer, running)
-    return transition(running, desired, lingering)
+    info, lists = (yield from do(AskHaproxy(layout.socket(balancer), ("show info", "show acl")))) or ("", "")
+    lingering = yield from _lingering(layout, balancer, applied.decode())
+    return transition(running, desired, process.read(info, lists, lingering))
 
 
-def _lingering(layout: Layout, balancer: str, running: Configuration) -> Program[frozenset[tuple[str, str]]]:
-    answers = yield from do(AskHaproxy(layout.socket(balancer), ("show servers state",)))
-    return frozenset() if answers is None else states.lingering(answers[0], running)
+def _carry_out(layout: Layout, balancer: str, commands: tuple[str, ...]) -> Program[bool]:
+    """Command by command: those behind one that failed may stand on it."""
+    said: list[str] = []
+    for command in commands:
+        answer = yield from do(AskHaproxy(layout.socket(balancer), (command,)))
+        if answer is None or answers.failures((command,), answer):
+            return False
+        said += answer
+    known = yield from _noted_lingering(layout, balancer)
+    yield from _note_lingering(layout, balancer, known, known | answers.lingering(commands, said))
+    return True
+
+
+def _lingering(layout: Layout, balancer: str, applied: str) -> Program[frozenset[tuple[str, str]]]:
+    """Servers that were removed at run time and still have connections; most have lost their last one by now."""
+    known = yield from _noted_lingering(layout, balancer)
+    removals = tuple(
+        f"del server {backend}/{server}"
+        for backend, server in sorted(known)
+        # A file may have brought it back since, in a process that was started anew.
+        if not has_server(applied, backend, server)
+    )
+    said = (yield from do(AskHaproxy(layout.socket(balancer), removals))) if removals else ()
+    left = known if said is None else answers.lingering(removals, said)
+    yield from _note_lingering(layout, balancer, known, left)
+    return left
+
+
+def _noted_lingering(layout: Layout, balancer: str) -> Program[frozenset[tuple[str, str]]]:
+    text = yield from do(ReadFile(layout.lingering(balancer)))
+    return frozenset((backend, server) for backend, server in json.loads(text or b"[]"))
+
+
+def _note_lingering(
+    layout: Layout, balancer: str, known: frozenset[tuple[str, str]], left: frozenset[tuple[str, str]]
+) -> Program[None]:
+    if left != known:
+        yield from do(WriteFile(layout.lingering(balancer), json.dumps(sorted(left)).encode()))
 
 
 def _referenced(current: Mapping[str, str], text: str) -> tuple[str, ...]:

@@ -162,7 +162,10 @@ class AskHaproxy(Effect[tuple[str, ...] | None]):
 
 @dataclass(frozen=True)
 class ReloadHaproxy(Effect[Finished]):
-    """SIGUSR2, verified: ok once a new worker answers; not ok when the old one was kept."""
+    """SIGUSR2, verified: ok once a new worker answers; not ok when the old one was kept.
+
+    Waits for what is left of an earlier reload, at most for its grace, so that two generations live at most.
+    """
 
     service: Service
     socket: str

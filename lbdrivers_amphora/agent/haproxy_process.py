@@ -1,7 +1,9 @@
 """Speaks to running HAProxy processes: stats socket, master socket, verified reload.
 
 Law: a reload counts as done only when another worker answers on the stats socket. A signal that
-arrives while the master re-executes is lost, so it is sent again; reloads are serialised by the caller.
+arrives while the master re-executes is lost, so it is sent when the master catches it; reloads are
+serialised by the caller. At most two generations of workers live: the current one, and the one before
+it with what its clients still have to finish.
 """
 
 from __future__ import annotations
@@ -24,10 +26,14 @@ _START_SECONDS = 30.0
 _RELOAD_SECONDS = 30.0
 #: A lost signal is sent again after this long; a second reload in between would only cost time.
 _RESEND_SECONDS = 1.5
+#: What the generation before last has, at least, to finish: twice what HAProxy takes to say goodbye to idle
+#: connections (close-spread-time). A reload waits for that; between reloads, hard-stop-after is the limit.
+GRACE_SECONDS = 10.0
+_GRACE_POLL_SECONDS = 0.05
 _STATISTICS_ATTEMPTS = 8
 _PID = re.compile(r"^Pid: (\d+)$", re.MULTILINE)
 _FAILED = re.compile(r"\bmaster\s+\d+ \[failed: (\d+)\]")
-_WORKER = re.compile(r"^(\d+)\s+worker\s", re.MULTILINE)
+_WORKER = re.compile(r"^(\d+)\s+worker\s+\d+\s+(\d+)d(\d+)h(\d+)m(\d+)s", re.MULTILINE)
 
 
 def ask(path: str, command: str, seconds: float = _ANSWER_SECONDS) -> str | None:
@@ -90,12 +96,39 @@ def statistics(path: str, master_path: str) -> dict[str, str]:
 def _old_statistics(current: int, master_path: str) -> dict[str, str]:
     """Of the workers that still finish their connections."""
     found: dict[str, str] = {}
-    _, _, old = (ask(master_path, "show proc") or "").partition("# old workers")
-    for pid in map(int, _WORKER.findall(old.partition("# programs")[0])):
+    for pid in _generations(master_path)[1]:
         text = ask(master_path, f"@!{pid} show stat")
         if pid != current and text and text.startswith("#"):
             found[_identity(pid)] = text
     return found
+
+
+def _generations(master_path: str) -> tuple[dict[int, int], dict[int, int]]:
+    """Seconds of life by pid: of the current worker, and of old ones that still have connections."""
+    current, _, old = (ask(master_path, "show proc") or "").partition("# programs")[0].partition("# old workers")
+    return _ages(current), _ages(old)
+
+
+def _ages(text: str) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for pid, *parts in _WORKER.findall(text):
+        days, hours, minutes, seconds = map(int, parts)
+        found[int(pid)] = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    return found
+
+
+def _make_room(master_path: str) -> float:
+    """Wait for the generation before this one, and end it when its grace is over; gives the seconds that took."""
+    begin = time.monotonic()
+    current, old = _generations(master_path)
+    # As long as the current worker serves, the old ones have been told to finish.
+    deadline = begin + GRACE_SECONDS - max(current.values(), default=0)
+    while old and time.monotonic() < deadline:
+        time.sleep(_GRACE_POLL_SECONDS)
+        old = _generations(master_path)[1]
+    for pid in old:
+        processes.terminate(pid)
+    return time.monotonic() - begin
 
 
 def wait_until_serving(path: str, alive: Callable[[], bool], words: Callable[[], str]) -> Finished:
@@ -117,22 +150,35 @@ def _failed_reloads(master_path: str) -> int | None:
 
 def reload(master: int, path: str, master_path: str, words: Callable[[], str]) -> Finished:
     """SIGUSR2 to the master until a new worker answers, or the master says that it failed."""
-    old, failed = worker_pid(path), _failed_reloads(master_path)
     deadline = time.monotonic() + _RELOAD_SECONDS
+    _await_master(master, deadline)
+    deadline += _make_room(master_path)
+    old, failed = worker_pid(path), _failed_reloads(master_path)
+    quiet = float("-inf")
     while (now := time.monotonic()) < deadline:
-        try:
-            os.kill(master, signal.SIGUSR2)
-        except ProcessLookupError:
-            return Finished(ok=False, words=f"HAProxy ended\n{words()}")
-        resend = min(deadline, now + _RESEND_SECONDS)
-        while time.monotonic() < resend:
-            time.sleep(_POLL_SECONDS)
-            current = worker_pid(path)
-            if current is not None and current != old:
-                return Finished(ok=True)
-            # The master does not answer while it re-executes; its count tells a refusal at once.
-            if current is not None:
-                count = _failed_reloads(master_path)
-                if count is not None and failed is not None and count > failed:
-                    return Finished(ok=False, words=f"HAProxy kept its old configuration\n{words()}")
+        if not processes.catches(master, signal.SIGUSR2) and processes.identity(master) is not None:
+            # It reads its file; where an address is taken, it tries for two seconds.
+            quiet = now
+        elif now - quiet > _RESEND_SECONDS:
+            try:
+                os.kill(master, signal.SIGUSR2)
+            except ProcessLookupError:
+                return Finished(ok=False, words=f"HAProxy ended\n{words()}")
+            quiet = now
+        time.sleep(_POLL_SECONDS)
+        current = worker_pid(path)
+        if current is not None and current != old:
+            return Finished(ok=True)
+        # The master does not answer while it re-executes; its count tells a refusal.
+        count = None if current is None else _failed_reloads(master_path)
+        if count is not None and failed is not None and count > failed:
+            return Finished(ok=False, words=f"HAProxy kept its old configuration\n{words()}")
     return Finished(ok=False, words=f"no new worker within {_RELOAD_SECONDS:.0f} s\n{words()}")
+
+
+def _await_master(master: int, deadline: float) -> None:
+    """Until the master catches the signal: not while it starts or executes itself anew, and not when it is gone."""
+    while not processes.catches(master, signal.SIGUSR2):
+        if processes.identity(master) is None or time.monotonic() > deadline:
+            return
+        time.sleep(_POLL_SECONDS)

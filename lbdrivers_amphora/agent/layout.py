@@ -57,6 +57,10 @@ class Layout:
     def server_state(self, load_balancer_id: str) -> str:
         return f"{self.folder(load_balancer_id)}/servers-state"
 
+    def lingering(self, load_balancer_id: str) -> str:
+        """Servers that were removed at run time while connections used them."""
+        return f"{self.folder(load_balancer_id)}/servers-lingering.json"
+
     def socket(self, load_balancer_id: str) -> str:
         return f"{self.config.base_path}/{load_balancer_id}.sock"
 

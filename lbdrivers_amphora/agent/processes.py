@@ -36,6 +36,21 @@ def lives(known: str) -> bool:
     return identity(int(known.partition("-")[0])) == known
 
 
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether the process has a handler for the signal and lets it through: it is neither lost nor deadly now."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    masks = {
+        name: int(mask, 16)
+        for name, _, mask in (line.partition(":") for line in lines)
+        if name.startswith("Sig") and name != "SigQ"
+    }
+    bit = 1 << (number - 1)
+    return bool(masks["SigCgt"] & bit) and not masks["SigBlk"] & bit
+
+
 def pid_of(pid_file: Path) -> int | None:
     """Pid of the living daemon that was started with this pid file on its command line, or None.
 

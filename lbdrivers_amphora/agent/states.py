@@ -12,25 +12,12 @@ from lbdrivers_amphora.haproxy.ir import Configuration
 from lbdrivers_amphora.haproxy.stats import ProcessStatistics
 from lbdrivers_amphora.wire.report import ListenerReport, MemberReport, PoolReport, Totals
 
-#: Columns of ``show servers state``, format 1 (management guide).
-_BACKEND, _SERVER = 1, 3
-
 
 def servers(configuration: Configuration) -> frozenset[tuple[str, str]]:
     """(backend, server) of every server of a configuration."""
     return frozenset(
         (str(backend.name), str(server.name)) for backend in configuration.backends for server in backend.servers
     )
-
-
-def lingering(saved: str, running: Configuration) -> frozenset[tuple[str, str]]:
-    """(backend, server) of servers in the process that its applied configuration does not have.
-
-    :param saved: answer to ``show servers state``.
-    """
-    rows = [line.split() for line in saved.splitlines()[1:] if line and not line.startswith("#")]
-    present = {(row[_BACKEND], row[_SERVER]) for row in rows if len(row) > _SERVER}
-    return frozenset(present - servers(running))
 
 
 def counted(statistics: ProcessStatistics) -> dict[str, Totals]:

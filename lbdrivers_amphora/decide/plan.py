@@ -15,8 +15,12 @@ from lbdrivers.model.resources import L7Rule, LoadBalancer, Member, Resource
 from lbdrivers_amphora.decide import datagrams
 from lbdrivers_amphora.decide.datagrams import DatagramDriver
 from lbdrivers_amphora.decide.topology import AmphoraPlan
+from lbdrivers_amphora.haproxy.process import Process
 from lbdrivers_amphora.haproxy.transition import transition
 from lbdrivers_amphora.haproxy.translate import translate
+
+#: Stands for one that answers; how mild a change is does not depend on what it says.
+_SOME_PROCESS = Process(connection_limit=1)
 
 
 def amphora_actions(plan: AmphoraPlan) -> Iterator[PlannedAction]:
@@ -47,7 +51,7 @@ def tree_actions(
         if after is None:
             raise ValueError("a desired tree cannot be nothing; removal is another verb")
         wanted, then_passed = translate(bundle(after), facts), datagrams.wanted(bundle(after), facts, driver)
-        kinds = (Mildness(transition(running, wanted).kind), datagrams.mildness(passed, then_passed))
+        kinds = (Mildness(transition(running, wanted, _SOME_PROCESS).kind), datagrams.mildness(passed, then_passed))
         yield PlannedAction(labels[_subject(change)], _action(change), max(kinds, key=tuple(Mildness).index))
         before, running, passed = after, wanted, then_passed
 

@@ -37,7 +37,6 @@ class Server:
     """One server of a backend.
 
     :param weight: 0 to 256; 0 takes no new sessions (drain).
-    :param cookie: value of the persistence cookie that leads to it.
     :param proxy: the keyword that makes it get the PROXY protocol, or None.
     :param number: HAProxy's numeric id where hashing depends on it; None lets HAProxy count.
     """
@@ -47,7 +46,6 @@ class Server:
     port: int
     weight: int = 1
     check: Check | None = None
-    cookie: Word | None = None
     proxy: Word | None = None
     number: int | None = None
     backup: bool = False
@@ -76,6 +74,16 @@ class Backend:
         """Whether servers can be added and re-weighted at run time (management guide, "add server")."""
         balance = next((line[1] for line in self.lines if line[0] == "balance"), None)
         return balance in _DYNAMIC or (balance == "source" and (Word("hash-type"), Word("consistent")) in self.lines)
+
+    @property
+    def cookies(self) -> bool:
+        """Whether HAProxy makes a cookie for each server (configuration manual, "dynamic-cookie-key")."""
+        return any(line[0] == "dynamic-cookie-key" for line in self.lines)
+
+    @property
+    def programs(self) -> bool:
+        """Whether servers are checked by a program."""
+        return (Word("option"), Word("external-check")) in self.lines
 
 
 @dataclass(frozen=True, slots=True)

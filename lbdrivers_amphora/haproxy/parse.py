@@ -20,7 +20,7 @@ _FIRST_LINE = "# Configuration for loadbalancer "
 _KEYWORDS = {
     "global": (
         "master-worker stats server-state-file fd-hard-limit hard-stop-after close-spread-time "
-        "mworker-max-reloads user log nbthread cpu-map external-check insecure-fork-wanted"
+        "user log nbthread cpu-map external-check insecure-fork-wanted"
     ),
     "defaults": "log no retries option",
     "peers": "peer",
@@ -28,8 +28,8 @@ _KEYWORDS = {
         "maxconn bind mode timeout tcp-request acl http-request redirect use_backend default_backend log-format no"
     ),
     "backend": (
-        "mode balance hash-type stick-table stick cookie load-server-state-from-file timeout option http-check "
-        "external-check http-request server"
+        "mode balance hash-type stick-table stick cookie dynamic-cookie-key load-server-state-from-file timeout "
+        "option http-check external-check http-request server"
     ),
 }
 _NAMELESS = ("global", "defaults")
@@ -71,6 +71,18 @@ def parse(text: str) -> Configuration:
         frontends=tuple(_frontend(section) for section in sections if section.kind == "frontend"),
         backends=tuple(_backend(section) for section in sections if section.kind == "backend"),
     )
+
+
+def has_server(text: str, backend: str, server: str) -> bool:
+    """Whether a configuration of ours has that server."""
+    start = text.find(f"\nbackend {backend}\n")
+    return start >= 0 and text.find(f"\n    server {server} ", start, _end(text, start + 1)) >= 0
+
+
+def _end(text: str, start: int) -> int:
+    """Where the section that starts there ends: an empty line stands before the next one."""
+    end = text.find("\n\n", start)
+    return len(text) if end < 0 else end
 
 
 def _tokens(text: str, number: int, count: int | None = None) -> Line:
@@ -191,7 +203,6 @@ def _server(line: Line) -> Server:
             weight=_number(options.required("weight")),
             number=options.number("id"),
             check=_check(options) if options.flag("check") else None,
-            cookie=options.value("cookie"),
             proxy=next((Word(word) for word in ("send-proxy", "send-proxy-v2") if options.flag(word)), None),
             backup=options.flag("backup"),
             disabled=options.flag("disabled"),

@@ -2,10 +2,12 @@
 
 Law: the context is chosen when a word is made (``token``, ``pattern``, ``log_format``, ``regex``),
 and each context carries its text literally or refuses it with ValueError; nothing is interpreted.
-``quote`` then spells a finished word so that HAProxy's tokenizer gives back exactly that word.
+``quote`` then spells a finished word so that HAProxy's tokenizer gives back exactly that word;
+``argument`` spells it for the command line of a running process.
 
 Sources: HAProxy 2.6 configuration manual, sections 2.2 (quoting and escaping), 7.1 (ACL flags),
-7.1.4 (regular expressions), 8.2.4 (log-format: ``%%`` is a literal percent sign).
+7.1.4 (regular expressions), 8.2.4 (log-format: ``%%`` is a literal percent sign); management guide,
+section 9.3 (a backslash escapes blanks, semicolons and itself; ``<<`` at the end begins a payload).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections.abc import Sequence
 
 from lbdrivers_amphora.haproxy.word import Line, Word
 
-__all__ = ["Line", "Word", "literal", "log_format", "pattern", "quote", "regex", "spell", "token"]
+__all__ = ["Line", "Word", "argument", "literal", "log_format", "pattern", "quote", "regex", "spell", "token"]
 
 # Controls, line separators, byte order mark and lone surrogates: what has no place on one line.
 _REFUSED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
@@ -23,6 +25,9 @@ _REFUSED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
 _PLAIN = r"[A-Za-z0-9!%&()*+,./:;<=>?@\[\]^_`{|}~-]+"
 _is_plain = re.compile(_PLAIN).fullmatch
 _is_plain_line = re.compile(f"{_PLAIN}(?: {_PLAIN})*").fullmatch
+
+# What the command line of a running process takes for more than itself.
+_COMMAND_SPECIAL = re.compile(r"[\\ ;]")
 
 # What Python's re accepts and PCRE2, HAProxy's engine, refuses or reads otherwise.
 _FOREIGN = (
@@ -95,6 +100,17 @@ def quote(word: str) -> str:
         return word
     _refuse(word)
     return "'" + word.replace("'", "'\\''") + "'"
+
+
+def argument(word: str) -> str:
+    """Spell one word for a runtime command.
+
+    :raises ValueError: for what the command line cannot carry literally.
+    """
+    _refuse(word)
+    if word.endswith("<<"):
+        raise ValueError(f"{word!r} ends like the beginning of a payload; no runtime command can carry it")
+    return _COMMAND_SPECIAL.sub(r"\\\g<0>", word)
 
 
 def spell(words: Sequence[str]) -> str:

@@ -38,8 +38,6 @@ def option_words(server: Server) -> list[str]:
         words += ("id", str(server.number))
     if server.check is not None:
         words += check_words(server.check)
-    if server.cookie is not None:
-        words += ("cookie", server.cookie)
     if server.proxy is not None:
         words.append(server.proxy)
     if server.backup:

@@ -10,13 +10,14 @@ on the daemon and is proved by the tests.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import ClassVar, TypeVar
 
 from lbdrivers_amphora.haproxy.ir import Backend, Configuration, Frontend, Server
+from lbdrivers_amphora.haproxy.process import Process
+from lbdrivers_amphora.haproxy.quote import argument
 from lbdrivers_amphora.haproxy.server_line import endpoint, option_words
 from lbdrivers_amphora.haproxy.word import Line, Word
 
@@ -56,16 +57,8 @@ Transition = Nothing | Runtime | Reload | Restart
 
 _Named = TypeVar("_Named", Frontend, Backend, Server)
 
-# What HAProxy 2.6 answers (src/server.c); every other answer is a complaint.
-_GOOD_ANSWERS = (
-    ("add server ", re.compile(r"New server registered\.")),
-    ("del server ", re.compile(r"Server deleted\.|No such server\.")),
-)
-_ADDRESS_ANSWER = re.compile(r"(?:no need to change the addr|IP changed from |port changed from ).*")
-_CONNECTIONS_ANSWER = "still has connections attached"
-_SILENCE = re.compile("")
-# A command is words between blanks; a semicolon or a line feed would start another one.
-_SAFE = re.compile(r"[A-Za-z0-9._:\[\]/-]+")
+#: What runtime commands depend on and a configuration does not tell: see ``process.read``.
+_UNKNOWN = Process()
 
 
 class _NotAtRuntime(Exception):
@@ -90,14 +83,11 @@ class _Commands:
         )
 
 
-def transition(
-    running: Configuration, wanted: Configuration, lingering: frozenset[tuple[str, str]] = frozenset()
-) -> Transition:
+def transition(running: Configuration, wanted: Configuration, process: Process = _UNKNOWN) -> Transition:
     """The mildest way from ``running`` to ``wanted``.
 
     :param running: what the process was started or last changed to.
-    :param lingering: (backend, server) of servers that were removed while connections used them:
-        they are still there, in maintenance, and their names are taken.
+    :param process: what the process says of itself; by default, of one that has just been started.
     """
     if running.load_balancer_id != wanted.load_balancer_id:
         return Restart("it is another load balancer")
@@ -105,29 +95,58 @@ def transition(
         if getattr(running, part) != getattr(wanted, part):
             return Reload(f"the {part} settings differ")
     try:
-        commands = _frontends(running, wanted) + _backends(running, wanted, lingering)
+        commands = _frontends(running, wanted, process) + _backends(running, wanted, process)
     except _NotAtRuntime as difference:
         return Reload(str(difference))
     every = (*commands.gains, *commands.changes, *commands.losses, *commands.removals)
     return Runtime(every) if every else Nothing()
 
 
-def _frontends(running: Configuration, wanted: Configuration) -> _Commands:
+def _frontends(running: Configuration, wanted: Configuration, process: Process) -> _Commands:
     old, new = _by_name("frontend", running.frontends), _by_name("frontend", wanted.frontends)
     _same_names("frontend", old, new)
     changes: list[str] = []
     for name, frontend in new.items():
         before = old[name]
         if before.lines != frontend.lines:
-            raise _NotAtRuntime(f"the frontend {name} differs: {_first_difference(before.lines, frontend.lines)}")
+            changes += _values(before, frontend, process)
         if before.connection_limit != frontend.connection_limit:
-            if before.connection_limit is None or frontend.connection_limit is None:
-                raise _NotAtRuntime(f"the frontend {name} gains or loses its connection limit")
-            changes.append(_command("set maxconn frontend", name, frontend.connection_limit))
+            # Without one of its own, a frontend takes what the process takes.
+            limit = process.connection_limit if frontend.connection_limit is None else frontend.connection_limit
+            if limit is None:
+                raise _NotAtRuntime(f"the frontend {name} loses its connection limit, and the process's is not known")
+            changes.append(_command("set maxconn frontend", name, limit))
     return _Commands(changes=tuple(changes))
 
 
-def _backends(running: Configuration, wanted: Configuration, lingering: frozenset[tuple[str, str]]) -> _Commands:
+def _values(before: Frontend, frontend: Frontend, process: Process) -> Iterator[str]:
+    """Commands that exchange the values of ACLs, each at once: requests see the old ones or the new."""
+    if len(before.lines) != len(frontend.lines):
+        raise _NotAtRuntime(f"the frontend {frontend.name} differs: {_first_difference(before.lines, frontend.lines)}")
+    for old, new in zip(before.lines, frontend.lines, strict=True):
+        if old == new:
+            continue
+        head, values = _split(new)
+        if not values or _split(old)[0] != head:
+            raise _NotAtRuntime(f"the frontend {frontend.name} differs: {' '.join(new[:2])}")
+        number = head[-1]
+        version = process.versions.get(int(number), 0) + 1
+        yield _command("prepare acl", f"#{number}")
+        for value in values:
+            yield _command("add acl", f"@{version}", f"#{number}", value)
+        yield _command("commit acl", f"@{version}", f"#{number}")
+
+
+def _split(line: Line) -> tuple[Line, Line]:
+    """An ACL up to its number, and the values behind; no values where runtime commands do not reach them."""
+    if line[0] != "acl" or "-u" not in line:
+        return line, ()
+    place = line.index(Word("-u")) + 2
+    values = line[place:]
+    return line[:place], values[1:] if values[:1] == ("--",) else values
+
+
+def _backends(running: Configuration, wanted: Configuration, process: Process) -> _Commands:
     old, new = _by_name("backend", running.backends), _by_name("backend", wanted.backends)
     _same_names("backend", old, new)
     commands = _Commands()
@@ -136,11 +155,11 @@ def _backends(running: Configuration, wanted: Configuration, lingering: frozense
         if before.lines != backend.lines:
             raise _NotAtRuntime(f"the backend {name} differs: {_first_difference(before.lines, backend.lines)}")
         if before.servers != backend.servers:
-            commands += _servers(before, backend, lingering)
+            commands += _servers(before, backend, process)
     return commands
 
 
-def _servers(before: Backend, backend: Backend, lingering: frozenset[tuple[str, str]]) -> _Commands:
+def _servers(before: Backend, backend: Backend, process: Process) -> _Commands:
     old, new = _by_name("server", before.servers), _by_name("server", backend.servers)
     if old == new:
         return _Commands()  # another order only
@@ -149,29 +168,32 @@ def _servers(before: Backend, backend: Backend, lingering: frozenset[tuple[str, 
     commands = _Commands()
     for name, server in new.items():
         if name not in old:
-            commands += _added(backend, server, lingering)
+            commands += _added(backend, server, process)
         elif old[name] != server:
             commands += _changed(backend, old[name], server)
     removed = tuple(name for name in old if name not in new)
-    if removed and _programs(backend):
+    if removed and backend.programs:
         raise _NotAtRuntime(f"a member of the backend {backend.name} goes, and others are checked by a program")
     for name in removed:
         commands += _removed(f"{backend.name}/{name}")
     return commands
 
 
-def _added(backend: Backend, server: Server, lingering: frozenset[tuple[str, str]]) -> _Commands:
+def _added(backend: Backend, server: Server, process: Process) -> _Commands:
     name = f"{backend.name}/{server.name}"
-    if (backend.name, server.name) in lingering:
+    if (backend.name, server.name) in process.lingering:
         raise _NotAtRuntime(f"the server {name} comes back while connections of before still use it")
-    if server.cookie is not None:
-        raise _NotAtRuntime(f"the server {name} has a cookie, which cannot be given at run time")
-    if server.check is not None and _programs(backend):
+    if server.check is not None and backend.programs:
+        # HAProxy prepares the arguments of such checks when it reads the file, and only then: version
+        # 2.6.12 takes the commands, and its worker crashes at the next check.
         raise _NotAtRuntime(f"the server {name} is checked by a program, which cannot be set up at run time")
     # In maintenance after "add server"; ``disabled`` says the same in a file.
     options = option_words(replace(server, disabled=False))
-    where = endpoint(server.address, server.port)
-    commands = [_command("add server", name, where, "weight", server.weight, *options)]
+    # Where cookies are made of addresses, HAProxy 2.6 makes one when an address changes, and not before.
+    first = _neighbour(server.port) if backend.cookies else server.port
+    commands = [_command("add server", name, endpoint(server.address, first), "weight", server.weight, *options)]
+    if first != server.port:
+        commands.append(_command("set server", name, "addr", server.address, "port", server.port))
     if server.check is not None:
         commands.append(_command("enable health", name))
     if not server.disabled:
@@ -179,15 +201,12 @@ def _added(backend: Backend, server: Server, lingering: frozenset[tuple[str, str
     return _Commands(gains=tuple(commands))
 
 
-def _programs(backend: Backend) -> bool:
-    """Whether servers are checked by a program. HAProxy prepares its arguments when it reads the file,
-    and only then: version 2.6.12 takes commands about such checks, and its worker crashes at the next check;
-    after a removal, the checks of those that stay may never end."""
-    return (Word("option"), Word("external-check")) in backend.lines
+def _neighbour(port: int) -> int:
+    return port - 1 if port > 1 else port + 1
 
 
 def _removed(name: str) -> _Commands:
-    return _Commands(removals=(_command("set server", name, "state maint"), _command("del server", name)))
+    return _Commands(removals=(_command("set server", name, "state", "maint"), _command("del server", name)))
 
 
 def _changed(backend: Backend, old: Server, new: Server) -> _Commands:
@@ -199,7 +218,7 @@ def _changed(backend: Backend, old: Server, new: Server) -> _Commands:
     if (old.address, old.port) != (new.address, new.port):
         changes.append(_command("set server", name, "addr", new.address, "port", new.port))
     if new.check is not None and (old.address, old.port, old.check) != (new.address, new.port, new.check):
-        if _programs(backend):
+        if backend.programs:
             raise _NotAtRuntime(f"the program that checks the server {name} was told another address")
         # Said outright even where it follows from the address: a former change may have pinned it.
         address, port = new.check.address or new.address, new.check.port or new.port
@@ -214,7 +233,7 @@ def _changed(backend: Backend, old: Server, new: Server) -> _Commands:
 
 
 def _only_what_runtime_can(name: str, old: Server, new: Server) -> None:
-    for field in ("cookie", "proxy", "number", "backup"):
+    for field in ("proxy", "number", "backup"):
         if getattr(old, field) != getattr(new, field):
             raise _NotAtRuntime(f"the server {name} changes its {field}")
     if (old.check is None) != (new.check is None):
@@ -225,13 +244,12 @@ def _only_what_runtime_can(name: str, old: Server, new: Server) -> None:
         raise _NotAtRuntime(f"the server {name} is checked in another way")
 
 
-def _command(*words: object) -> str:
-    """One command line. :raises ValueError: when a word could be read as more than itself."""
-    text = " ".join(map(str, words))
-    for word in text.split(" "):
-        if not _SAFE.fullmatch(word):
-            raise ValueError(f"{word!r} cannot be a word of a runtime command")
-    return text
+def _command(start: str, *words: object) -> str:
+    """One command line. :raises _NotAtRuntime: when it cannot carry a word as it is."""
+    try:
+        return " ".join((start, *(argument(str(word)) for word in words)))
+    except ValueError as error:
+        raise _NotAtRuntime(str(error)) from None
 
 
 def _by_name(kind: str, entries: Sequence[_Named]) -> dict[str, _Named]:
@@ -254,40 +272,3 @@ def _first_difference(old: tuple[Line, ...], new: tuple[Line, ...]) -> str:
     """Keyword of the first line that differs."""
     line = next((b or a for a, b in zip_longest(old, new, fillvalue=()) if a != b), ())
     return " ".join(line[:2])
-
-
-def failures(commands: Sequence[str], answers: Sequence[str]) -> tuple[str, ...]:
-    """Which of the answers mean that a command was not carried out, as "command: answer".
-
-    A removal that is refused because connections still use the server has done its work, the
-    server takes nothing new: see ``lingering``. A missing answer is a failure.
-    """
-    return tuple(
-        f"{command}: {(answer or '').strip() or 'no answer'}"
-        for command, answer in zip_longest(commands, answers)
-        if command is not None and not _succeeded(command, answer) and not _still_used(command, answer)
-    )
-
-
-def lingering(commands: Sequence[str], answers: Sequence[str]) -> frozenset[tuple[str, str]]:
-    """(backend, server) of removals that wait for the last connection; they stay in maintenance."""
-    found = set()
-    for command, answer in zip(commands, answers, strict=False):
-        if _still_used(command, answer):
-            backend, _, server = command.removeprefix("del server ").rpartition("/")
-            found.add((backend, server))
-    return frozenset(found)
-
-
-def _still_used(command: str, answer: str | None) -> bool:
-    return command.startswith("del server ") and _CONNECTIONS_ANSWER in (answer or "")
-
-
-def _succeeded(command: str, answer: str | None) -> bool:
-    if answer is None:
-        return False
-    good = next((good for start, good in _GOOD_ANSWERS if command.startswith(start)), None)
-    if good is None:
-        # "set server NAME addr" tells what it changed; all other commands succeed in silence.
-        good = _ADDRESS_ANSWER if " addr " in command else _SILENCE
-    return good.fullmatch(answer.strip()) is not None

@@ -8,6 +8,9 @@ matched by these names. The floor is HAProxy 2.6.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count
+
 from lbdrivers.drivers.amphora import Bundle, Facts, Topology
 from lbdrivers.errors import UnsupportedError
 from lbdrivers.model.resources import Listener, ListenerProtocol, LoadBalancer, MonitorType, Pool
@@ -20,15 +23,13 @@ from lbdrivers_amphora.haproxy.quote import Line, literal, token
 from lbdrivers_amphora.haproxy.server_line import endpoint
 from lbdrivers_amphora.haproxy.translate_exporter import exporter, proxy
 from lbdrivers_amphora.haproxy.translate_pool import backend_lines, pool_mode, servers
-from lbdrivers_amphora.haproxy.translate_rules import policy_lines, redirect_pool_ids, words
+from lbdrivers_amphora.haproxy.translate_rules import numbered, policy_lines, redirect_pool_ids, words
 
 #: Port of the peers protocol on every amphora (Octavia's constant; its security groups open it).
 PEER_PORT = 1025
 # Old processes end after this long even when a connection lives on: ten minutes let a long
 # download or a WebSocket finish in peace, and bound what a stuck client can hold.
 _HARD_STOP = "10m"
-# Old processes kept at most, some 25 MB each: a burst of reloads must not eat an appliance of 1 GB.
-_RELOADS_SURVIVED = "10"
 # Idle keep-alive connections are closed over this time on a reload instead of all at once.
 _CLOSE_SPREAD = "5s"
 # Two sockets a connection, and pipes for splicing in between.
@@ -58,8 +59,9 @@ def translate(bundle: Bundle, facts: Facts) -> Configuration:
     table_peers = f"{tree.id.replace('-', '')}_peers" if bundle.topology is Topology.ACTIVE_STANDBY else None
     frontends: list[Frontend] = []
     backends: list[Backend] = []
+    numbers = count(1)
     for listener in listeners:
-        frontends.append(_frontend(listener, pools, bundle, facts))
+        frontends.append(_frontend(listener, pools, bundle, facts, numbers))
         for pool_id in _used_pools(listener, pools):
             pool = pools[pool_id]
             if pool_id not in members:
@@ -114,7 +116,6 @@ def _process(bundle: Bundle, listeners: tuple[Listener, ...], pools: dict[str, P
         words(f"fd-hard-limit {descriptors}"),
         words(f"hard-stop-after {_HARD_STOP}"),
         words(f"close-spread-time {_CLOSE_SPREAD}"),
-        words(f"mworker-max-reloads {_RELOADS_SURVIVED}"),
     ]
     if facts.haproxy_user is not None:
         lines.append((token("user"), token(facts.haproxy_user)))
@@ -163,15 +164,17 @@ def _peers(bundle: Bundle, name: str | None, backends: list[Backend]) -> Peers |
     return Peers(token(name), lines)
 
 
-def _frontend(listener: Listener, pools: dict[str, Pool], bundle: Bundle, facts: Facts) -> Frontend:
+def _frontend(
+    listener: Listener, pools: dict[str, Pool], bundle: Bundle, facts: Facts, numbers: Iterator[int]
+) -> Frontend:
     mode = _MODES[listener.protocol]
     lines: list[Line] = [(token("bind"), token(endpoint(vip.address, listener.protocol_port))) for vip in bundle.vips]
     timeout = listener.timeout_client_data or bundle.options.timeout_client_data
     lines += [words(f"mode {mode}"), words(f"timeout client {timeout}")]
     if delay := listener.timeout_tcp_inspect or bundle.options.timeout_tcp_inspect:
         lines.append(words(f"tcp-request inspect-delay {delay}"))
-    lines += _allowed(listener)
-    lines += policy_lines(listener, pools)
+    lines += _allowed(listener, numbers)
+    lines += policy_lines(listener, pools, numbers)
     if listener.default_pool_id in pools:
         lines.append((token("default_backend"), token(f"{listener.default_pool_id}:{listener.id}")))
     elif listener.protocol is ListenerProtocol.PROMETHEUS:
@@ -183,11 +186,11 @@ def _frontend(listener: Listener, pools: dict[str, Pool], bundle: Bundle, facts:
     return Frontend(token(listener.id), limit, tuple(lines))
 
 
-def _allowed(listener: Listener) -> list[Line]:
+def _allowed(listener: Listener, numbers: Iterator[int]) -> list[Line]:
     """Refuse the connections of all others. Lines of one ACL name are alternatives (section 7.1)."""
     cidrs = [token(cidr) for cidr in listener.allowed_cidrs or ()]
     if not cidrs:
         return []
     chunks = [cidrs[start : start + _CIDRS_PER_LINE] for start in range(0, len(cidrs), _CIDRS_PER_LINE)]
-    lines: list[Line] = [(*words("acl allowed_cidrs src"), *chunk) for chunk in chunks]
+    lines: list[Line] = [(*words("acl allowed_cidrs src"), *numbered(next(numbers)), *chunk) for chunk in chunks]
     return [*lines, words("tcp-request connection reject unless allowed_cidrs")]

@@ -6,6 +6,7 @@ headers, timeouts) stands in the backend's lines.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 from lbdrivers.drivers.amphora import Facts, TrafficOptions
@@ -102,7 +103,15 @@ def _persistence(pool: Pool, mode: str, size: str, peers: str | None) -> Iterato
         yield (*words("stick store-response"), token(f"res.{cookie}"))
         yield (*words("stick match"), token(f"req.{cookie}"))
     else:
-        yield words("cookie SRV insert indirect nocache")
+        # Made by HAProxy of the member's address and the key, so that members can come at run time.
+        yield words("cookie SRV insert indirect nocache dynamic")
+        yield (*words("dynamic-cookie-key"), _cookie_key(pool))
+
+
+def _cookie_key(pool: Pool) -> Word:
+    """What keeps members' addresses from being guessed out of cookies: the same on every appliance, after every
+    change, and no part of what a client gets to see."""
+    return token(hashlib.sha256(f"dynamic-cookie-key {pool.id}".encode()).hexdigest()[:32])
 
 
 def _monitor(monitor: HealthMonitor, facts: Facts) -> Iterator[Line]:
@@ -125,17 +134,12 @@ def _monitor(monitor: HealthMonitor, facts: Facts) -> Iterator[Line]:
 def servers(pool: Pool) -> tuple[Server, ...]:
     """The pool's members, disabled ones included: they are known and in maintenance."""
     check = _check(pool)
-    cookie = (
-        pool.protocol not in (PoolProtocol.TCP, PoolProtocol.HTTPS)
-        and pool.session_persistence is not None
-        and pool.session_persistence.type is PersistenceType.HTTP_COOKIE
-    )
     proxy = _PROXY.get(pool.protocol)
     numbers = _numbers(pool)
-    return tuple([_server(member, check, proxy, numbers.get(member.id), cookie) for member in pool.members])
+    return tuple([_server(member, check, proxy, numbers.get(member.id)) for member in pool.members])
 
 
-def _server(member: Member, check: Check | None, proxy: Word | None, number: int | None, cookie: bool) -> Server:
+def _server(member: Member, check: Check | None, proxy: Word | None, number: int | None) -> Server:
     name = token(member.id)
     if check is not None and (member.monitor_address is not None or member.monitor_port is not None):
         address = None if member.monitor_address is None else token(member.monitor_address)
@@ -146,7 +150,6 @@ def _server(member: Member, check: Check | None, proxy: Word | None, number: int
         member.protocol_port,
         member.weight,
         check,
-        name if cookie else None,
         proxy,
         number,
         member.backup,

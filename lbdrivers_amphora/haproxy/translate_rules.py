@@ -41,14 +41,17 @@ def words(text: str) -> Line:
     return tuple(map(literal, text.split()))
 
 
-def policy_lines(listener: Listener, pools: Mapping[str, Pool]) -> Iterator[Line]:
-    """The listener's policies, without those that never match or lead to a pool that is not served."""
+def policy_lines(listener: Listener, pools: Mapping[str, Pool], numbers: Iterator[int]) -> Iterator[Line]:
+    """The listener's policies, without those that never match or lead to a pool that is not served.
+
+    :param numbers: unused numbers for the lists of values that a running process can exchange.
+    """
     policies = _effective(listener, pools)
     for kinds in _ORDER:
         for policy in policies:
             if policy.action in kinds:
                 rules = [rule for rule in policy.rules if rule.admin_state_up]
-                yield from map(_acl, rules)
+                yield from (_acl(rule, next(numbers)) for rule in rules)
                 yield (*_action(policy, listener), *words("if"), *map(_condition, rules))
 
 
@@ -89,19 +92,25 @@ def _condition(rule: L7Rule) -> Word:
     return token(f"!{rule.id}" if rule.invert else rule.id)
 
 
-def _acl(rule: L7Rule) -> Line:
+def numbered(number: int) -> Line:
+    """The flag by which runtime commands find an ACL's values (section 7.1); values follow it."""
+    return words(f"-u {number}")
+
+
+def _acl(rule: L7Rule, number: int) -> Line:
     try:
-        return (literal("acl"), token(rule.id), *_expression(rule))
+        return (literal("acl"), token(rule.id), *_expression(rule, number))
     except ValueError as error:
         raise UnsupportedError(f"the rule {rule.id} cannot be carried out: {error}", object_id=rule.id) from error
 
 
-def _expression(rule: L7Rule) -> Line:
+def _expression(rule: L7Rule, number: int) -> Line:
     if rule.type is RuleType.SSL_CONN_HAS_CERT:
         return words("ssl_c_used")
     if rule.type is RuleType.SSL_VERIFY_RESULT:
         return words(f"ssl_c_verify eq {min(int(rule.value), _LARGEST_RESULT)}")
     value = regex(rule.value) if rule.compare_type is CompareType.REGEX else pattern(rule.value)
+    value = (*numbered(number), *value)
     match = words(f"-m {_MATCH[rule.compare_type]}")
     if rule.type is RuleType.HOST_NAME:
         return (*words("req.hdr(host) -i"), *match, *value)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 from support.bundles import bundle, facts, ident, listener, member, monitor, policy, pool, rule, tree
-from support.haproxy import Haproxy, eventually, free_port, loopback, web_servers
+from support.haproxy import Haproxy, eventually, free_port, loopback, request, web_servers
 
 from lbdrivers.drivers.amphora import Vip
 from lbdrivers.model.resources import Member, Pool
+from lbdrivers_amphora.haproxy.answers import failures, lingering
 from lbdrivers_amphora.haproxy.ir import Configuration
+from lbdrivers_amphora.haproxy.process import Process, read
 from lbdrivers_amphora.haproxy.stats import parse_statistics
-from lbdrivers_amphora.haproxy.transition import Reload, Runtime, failures, lingering, transition
+from lbdrivers_amphora.haproxy.transition import Reload, Runtime, transition
 from lbdrivers_amphora.haproxy.translate import translate
 
 pytestmark = pytest.mark.usefixtures("each_haproxy")
@@ -122,8 +126,9 @@ def _reaches(site: _Site, before: list[Pool], after: list[Pool]) -> None:
         assert failures(found.commands, answers) == ()
         assert running.worker() == worker
         fresh.start(_configuration(fresh, site, *after))
-        wanted = eventually(lambda: _state(fresh), lambda state: _state(running) == state, limit=60)
-        assert _state(running) == wanted
+        # Seen at one moment: members that fail their checks go down in each process in its own time.
+        seen, wanted = eventually(lambda: (_state(running), _state(fresh)), lambda pair: pair[0] == pair[1], limit=60)
+        assert seen == wanted
 
 
 @pytest.mark.parametrize("kind", [None, "TCP"])
@@ -143,16 +148,73 @@ def test_members_move_to_other_addresses(site: _Site, kind: str | None) -> None:
             _reaches(site, moved(_ADDRESSES[0], other, **watched), moved(_ADDRESSES[1], other))
 
 
-def test_connection_limits_change(site: _Site) -> None:
+def test_connection_limits_come_change_and_go(site: _Site) -> None:
     with Haproxy() as running:
-        before = _configuration(running, site, connection_limit=100)
-        after = _configuration(running, site, connection_limit=200)
-        running.start(before)
-        found = transition(before, after)
-        assert isinstance(found, Runtime)
-        assert failures(found.commands, running.apply(found.commands)) == ()
-        row = next(line for line in running.ask("show stat").splitlines() if ",FRONTEND," in line)
-        assert row.split(",")[6] == "200"
+        running.start(_configuration(running, site))
+
+        def limit() -> str:
+            row = next(line for line in running.ask("show stat").splitlines() if ",FRONTEND," in line)
+            return row.split(",")[6]
+
+        steps = (-1, 100, 200, -1)
+        without = limit()
+        for before, after in pairwise(steps):
+            old, new = (_configuration(running, site, connection_limit=one) for one in (before, after))
+            _carry_out(running, old, new)
+            assert limit() == (without if after == -1 else str(after))
+
+
+def _carry_out(running: Haproxy, before: Configuration, after: Configuration) -> None:
+    found = transition(before, after, read(running.ask("show info"), running.ask("show acl")))
+    assert isinstance(found, Runtime), found
+    assert failures(found.commands, running.apply(found.commands)) == ()
+
+
+def _cookie(answer: bytes) -> str | None:
+    found = re.search(rb"(?i)set-cookie: (SRV=[0-9a-f]{16});", answer)
+    return found[1].decode() if found else None
+
+
+def test_a_cookie_leads_to_its_member_while_others_come_and_go(site: _Site) -> None:
+    """And on both appliances of a pair; with its member gone, it leads to another one."""
+
+    def having(haproxy: Haproxy, *numbers: int) -> Configuration:
+        members = tuple(member(f"m{number}", _ADDRESSES[number], site.member_port) for number in numbers)
+        target = pool("p", members=members, session_persistence={"type": "HTTP_COOKIE"})
+        entry = listener("l", site.port, default_pool_id=target.id)
+        return translate(bundle(tree((entry,), (target,)), vips=(Vip(_VIP, "127.0.0.0/8"),)), facts(str(haproxy.base)))
+
+    def served(cookie: str) -> tuple[str, str | None]:
+        """Which member answers, and the other cookie that HAProxy gives, if it does."""
+        answer = request(_VIP, site.port, f"GET / HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\n")
+        return answer.partition(b"\r\n\r\n")[2].split(b"\n")[0].decode(), _cookie(answer)
+
+    with Haproxy() as running:
+        running.start(having(running, 0, 1))
+        cookies: dict[str, str] = {}
+        for _ in range(2):
+            answer = request(_VIP, site.port)
+            given = _cookie(answer)
+            assert given is not None
+            cookies[answer.partition(b"\r\n\r\n")[2].split(b"\n")[0].decode()] = given
+        assert set(cookies) == set(_ADDRESSES[:2])
+        worker = running.worker()
+        _carry_out(running, having(running, 0, 1), having(running, 0, 1, 2))
+        for address, cookie in cookies.items():
+            assert {served(cookie) for _ in range(4)} == {(address, None)}
+        new = {cookie for cookie in (_cookie(request(_VIP, site.port)) for _ in range(6)) if cookie}
+        (third,) = new - set(cookies.values())
+        assert served(third) == (_ADDRESSES[2], None)
+        _carry_out(running, having(running, 0, 1, 2), having(running, 1, 2))
+        assert served(third) == (_ADDRESSES[2], None)
+        address, other = served(cookies[_ADDRESSES[0]])
+        assert address in _ADDRESSES[1:3] and other in {cookies[_ADDRESSES[1]], third}
+        assert running.worker() == worker
+    # The other appliance has read the file, and never saw a command.
+    with Haproxy() as other_appliance:
+        other_appliance.start(having(other_appliance, 1, 2))
+        assert served(third) == (_ADDRESSES[2], None)
+        assert served(cookies[_ADDRESSES[1]]) == (_ADDRESSES[1], None)
 
 
 def test_a_member_that_is_still_used_lingers_and_its_return_is_a_reload(site: _Site) -> None:
@@ -171,7 +233,7 @@ def test_a_member_that_is_still_used_lingers_and_its_return_is_a_reload(site: _S
             backend = full.backends[0]
             left = lingering(found.commands, answers)
             assert left == {(backend.name, backend.servers[0].name)}
-            assert isinstance(transition(empty, full, left), Reload)
+            assert isinstance(transition(empty, full, Process(lingering=left)), Reload)
             # The connection of before goes on.
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             assert client.recv(10)

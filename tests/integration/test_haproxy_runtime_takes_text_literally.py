@@ -13,6 +13,10 @@ from support.haproxy import Haproxy, eventually, free_port, loopback, request, w
 
 from lbdrivers.drivers.amphora import Vip
 from lbdrivers.model.resources import L7Policy, Listener, Pool
+from lbdrivers_amphora.haproxy.answers import failures
+from lbdrivers_amphora.haproxy.ir import Configuration
+from lbdrivers_amphora.haproxy.process import read
+from lbdrivers_amphora.haproxy.transition import Runtime, transition
 from lbdrivers_amphora.haproxy.translate import translate
 
 pytestmark = pytest.mark.usefixtures("each_haproxy")
@@ -143,6 +147,33 @@ def test_a_value_matches_itself_alone_and_drops_no_condition(haproxy: Haproxy, n
     assert _get("/elsewhere", header).startswith(b"HTTP/1.1 200")
     assert _get("/match", f"X-Value: {_VALUES[name]}x").startswith(b"HTTP/1.1 200")
     assert _get("/match").startswith(b"HTTP/1.1 200")
+
+
+def test_a_value_given_at_run_time_matches_itself_alone() -> None:
+    """Each value takes the place of the one before it in a running process, and no worker is replaced."""
+    port = free_port(_VIP)
+
+    def comparing(running: Haproxy, value: str) -> Configuration:
+        found = policy("p", "REJECT", rule("r", "HEADER", "EQUAL_TO", value, key="X-Value"))
+        made = tree((listener(port=port, l7policies=(found,)),))
+        return translate(bundle(made, vips=(Vip(_VIP, "127.0.0.0/8"),)), facts(str(running.base)))
+
+    def rejected(value: str) -> bool:
+        return request(_VIP, port, f"GET / HTTP/1.1\r\nHost: x\r\nX-Value: {value}\r\n").startswith(b"HTTP/1.1 403")
+
+    with Haproxy() as running:
+        before = comparing(running, "at first")
+        running.start(before)
+        worker, last = running.worker(), "at first"
+        assert rejected(last)
+        for value in _VALUES.values():
+            after = comparing(running, value)
+            found = transition(before, after, read(running.ask("show info"), running.ask("show acl")))
+            assert isinstance(found, Runtime), found
+            assert failures(found.commands, running.apply(found.commands)) == ()
+            assert rejected(value) and not rejected(last) and not rejected(f"{value}x")
+            before, last = after, value
+        assert running.worker() == worker
 
 
 def test_a_regular_expression_is_that_of_the_rule(haproxy: Haproxy) -> None:

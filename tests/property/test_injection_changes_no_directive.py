@@ -5,8 +5,9 @@ The same check is run against broken quoting, which it has to catch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count
 
 import pytest
 from hypothesis import example, given, settings
@@ -187,8 +188,9 @@ def test_haproxy_accepts_all_that_is_not_refused(field: str) -> None:
 
 def _merged(first: Configuration, accepted: list[Configuration]) -> Configuration:
     """All of them in one file, so that one process checks them: each section under a name of its own."""
+    numbers = count(1)
     frontends = [
-        replace(one, name=quote.token(f"frontend-{number}"), lines=_without_default(one.lines))
+        replace(one, name=quote.token(f"frontend-{number}"), lines=_alone(one.lines, numbers))
         for number, configuration in enumerate(accepted)
         for one in configuration.frontends
     ]
@@ -200,8 +202,15 @@ def _merged(first: Configuration, accepted: list[Configuration]) -> Configuratio
     return replace(first, frontends=tuple(frontends), backends=tuple(backends))
 
 
-def _without_default(lines: tuple[quote.Line, ...]) -> tuple[quote.Line, ...]:
-    return tuple(line for line in lines if line[0] != "default_backend")
+def _alone(lines: tuple[quote.Line, ...], numbers: Iterator[int]) -> tuple[quote.Line, ...]:
+    """Without what names another section, and with numbers of lists that no other frontend has."""
+    kept = [line for line in lines if line[0] != "default_backend"]
+    return tuple(
+        (*line[: line.index("-u") + 1], quote.token(str(next(numbers))), *line[line.index("-u") + 2 :])
+        if line[0] == "acl" and "-u" in line
+        else line
+        for line in kept
+    )
 
 
 @settings(max_examples=200, deadline=None)

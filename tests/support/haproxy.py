@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from lbdrivers_amphora.agent import processes
 from lbdrivers_amphora.agent.layout import PING_WRAPPER
 from lbdrivers_amphora.haproxy.ir import Configuration
 from lbdrivers_amphora.haproxy.render import render
@@ -129,12 +130,15 @@ class Haproxy:
         before = self.worker()
         self.write(configuration)
         (self.base / configuration.load_balancer_id / "servers-state").write_text(state)
-        # A signal that meets a master which has just started is lost without a trace.
-        for _ in range(5):
-            self._process.send_signal(signal.SIGUSR2)
-            if eventually(lambda: self._replaced(before), limit=0.5):
-                return
-        raise AssertionError(self.log)
+        # A signal that meets a master which has just been executed is lost without a trace.
+        assert eventually(lambda: processes.catches(self.master, signal.SIGUSR2)), self.log
+        self._process.send_signal(signal.SIGUSR2)
+        assert eventually(lambda: self._replaced(before)), self.log
+
+    @property
+    def master(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def _replaced(self, before: str) -> bool:
         """Whether the old worker has let go of the socket that both share for a moment."""

@@ -6,13 +6,15 @@ import re
 from dataclasses import replace
 
 import pytest
-from support.bundles import bundle, facts, ident, listener, member, monitor, pool, tree
+from support.bundles import bundle, facts, ident, listener, member, monitor, policy, pool, rule, tree
 
 from lbdrivers.model.resources import Member
 from lbdrivers_amphora.haproxy import server_state
+from lbdrivers_amphora.haproxy.answers import failures, lingering
 from lbdrivers_amphora.haproxy.ir import Configuration
+from lbdrivers_amphora.haproxy.process import Process, read
 from lbdrivers_amphora.haproxy.render import LONGEST_LINE, render
-from lbdrivers_amphora.haproxy.transition import Nothing, Reload, Restart, Runtime, failures, lingering, transition
+from lbdrivers_amphora.haproxy.transition import Nothing, Reload, Restart, Runtime, transition
 from lbdrivers_amphora.haproxy.translate import translate
 from lbdrivers_amphora.haproxy.word import Word
 
@@ -69,6 +71,11 @@ def changed(**fields: object) -> Member:
             configuration(A, limit=7),
             (f"set maxconn frontend {ident('listener')} 7",),
         ),
+        (
+            configuration(A),
+            configuration(A, limit=7),
+            (f"set maxconn frontend {ident('listener')} 7",),
+        ),
     ],
 )
 def test_runtime_commands(running: Configuration, wanted: Configuration, commands: tuple[str, ...]) -> None:
@@ -91,7 +98,6 @@ def test_a_new_server_serves_after_its_last_command(probe: dict[str, object]) ->
         (configuration(A), configuration(A, lb_algorithm="LEAST_CONNECTIONS"), "the backend .* differs: balance"),
         (configuration(A), configuration(A, path="/elsewhere"), "the process settings differ"),
         (configuration(A, limit=5), configuration(A), "connection limit"),
-        (configuration(A, **COOKIE), configuration(A, B, **COOKIE), "has a cookie"),
         (configuration(A), configuration(changed(backup=True)), "changes its backup"),
         (configuration(A, **PROBE), configuration(A, healthmonitor=monitor(delay=9)), "checked in another way"),
         (configuration(A, **PING), configuration(A, B, **PING), "checked by a program"),
@@ -107,7 +113,7 @@ def test_what_needs_a_reload(running: Configuration, wanted: Configuration, word
 
 
 def test_a_server_that_lingers_keeps_its_name() -> None:
-    found = transition(configuration(A), configuration(A, B), frozenset({(BACKEND, B.id)}))
+    found = transition(configuration(A), configuration(A, B), Process(lingering=frozenset({(BACKEND, B.id)})))
     assert isinstance(found, Reload) and "connections of before" in found.reason
 
 
@@ -123,12 +129,60 @@ def test_a_name_that_stands_twice_is_no_state_to_start_from() -> None:
     assert isinstance(found, Reload) and "one name" in found.reason
 
 
-def test_a_word_that_could_be_a_command_is_refused() -> None:
+def test_a_word_that_could_be_a_command_is_carried_as_one_word_or_not_at_all() -> None:
     backend = configuration(A).backends[0]
-    hostile = replace(backend.servers[0], name=Word("x;shutdown"))
-    wanted = replace(configuration(A), backends=(replace(backend, servers=(*backend.servers, hostile)),))
-    with pytest.raises(ValueError, match="cannot be a word"):
-        transition(configuration(A), wanted)
+
+    def with_server(name: str) -> Configuration:
+        hostile = replace(backend.servers[0], name=Word(name))
+        return replace(configuration(A), backends=(replace(backend, servers=(*backend.servers, hostile)),))
+
+    found = transition(configuration(A), with_server("x;shutdown"))
+    assert isinstance(found, Runtime)
+    assert found.commands[-1] == f"enable server {BACKEND}/x\\;shutdown"
+    assert isinstance(transition(configuration(A), with_server("x\nshutdown")), Reload)
+
+
+def test_a_lost_connection_limit_becomes_that_of_the_process() -> None:
+    found = transition(configuration(A, limit=5), configuration(A), read("Name: x\nMaxconn: 1479\n", ""))
+    assert found == Runtime((f"set maxconn frontend {ident('listener')} 1479",))
+
+
+def test_a_new_server_gets_its_cookie_by_an_address_that_changes() -> None:
+    found = transition(configuration(A, **COOKIE), configuration(A, B, **COOKIE))
+    assert isinstance(found, Runtime)
+    assert found.commands[0].startswith(f"add server {NAME_B} 192.0.2.2:79 ")
+    assert found.commands[1:] == (f"set server {NAME_B} addr 192.0.2.2 port 80", f"enable server {NAME_B}")
+
+
+def with_rules(*values: str, cidrs: tuple[str, ...] = ()) -> Configuration:
+    rules = (rule(str(number), "HEADER", "EQUAL_TO", value, key="x") for number, value in enumerate(values))
+    entry = listener(l7policies=(policy("p", "REJECT", *rules),), allowed_cidrs=cidrs)
+    return translate(bundle(tree((entry,))), facts())
+
+
+def test_values_of_rules_are_exchanged_at_once() -> None:
+    lists = "# id (file) description\n2 () acl 'req.hdr' file 'x' line 9. curr_ver=4 next_ver=5 entry_cnt=1\n"
+    found = transition(with_rules("a", "b"), with_rules("a", "-c d"), read("", lists))
+    assert found == Runtime(("prepare acl #2", "add acl @6 #2 -c\\ d", "commit acl @6 #2"))
+
+
+def test_allowed_networks_are_exchanged_at_once() -> None:
+    found = transition(with_rules("a", cidrs=("10.0.0.0/8",)), with_rules("a", cidrs=("10.1.0.0/16", "10.2.0.0/16")))
+    assert found == Runtime(
+        ("prepare acl #1", "add acl @1 #1 10.1.0.0/16", "add acl @1 #1 10.2.0.0/16", "commit acl @1 #1")
+    )
+
+
+@pytest.mark.parametrize(
+    ("running", "wanted"),
+    [
+        (with_rules("a"), with_rules("a", "b")),
+        (with_rules("a"), with_rules("a", cidrs=("10.0.0.0/8",))),
+        (with_rules("a"), with_rules("a payload <<")),
+    ],
+)
+def test_other_rules_need_a_reload(running: Configuration, wanted: Configuration) -> None:
+    assert isinstance(transition(running, wanted), Reload)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +198,10 @@ def test_a_word_that_could_be_a_command_is_refused() -> None:
         ("set server b/s weight 3", "Backend is using a static LB algorithm", False, False),
         ("set server b/s addr 1.2.3.4 port 80", "IP changed from '1.1.1.1' to '1.2.3.4'", True, False),
         ("set server b/s addr 1.2.3.4 port 80", "Invalid addr", False, False),
+        ("prepare acl #1", "New version created: 1", True, False),
+        ("prepare acl #1", "Unknown ACL identifier.", False, False),
+        ("add acl @1 #1 a\\ addr\\ b", "", True, False),
+        ("add acl @1 #1 (", "regex '(' is invalid", False, False),
         ("enable server b/s", None, False, False),
     ],
 )
