@@ -38,6 +38,7 @@ from lbdrivers_amphora.agent.layout import Layout
 from lbdrivers_amphora.agent.responses import Response, failure, md5, success
 from lbdrivers_amphora.agent.vrrp import haproxy_check
 from lbdrivers_amphora.haproxy import answers, process
+from lbdrivers_amphora.haproxy.narrow import narrow
 from lbdrivers_amphora.haproxy.parse import has_server, parse
 from lbdrivers_amphora.haproxy.peers import peer_name
 from lbdrivers_amphora.haproxy.server_state import carry
@@ -93,6 +94,8 @@ def upload(layout: Layout, request: UploadHaproxy) -> Program[Response]:
 
 def without_group(text: str) -> str:
     """The text without ``group`` lines of its global section: the appliance's own file has the one that counts."""
+    if "group" not in text:
+        return text
     kept: list[str] = []
     in_global = False
     for line in text.split("\n"):
@@ -213,13 +216,15 @@ def _decide(layout: Layout, balancer: str, applied: bytes | None, wanted: bytes)
         return Reload("certificates changed")
     if applied is None:
         return Reload("what runs is not known")
+    if applied == wanted:
+        return Nothing()
     try:
-        running, desired = parse(applied.decode()), parse(wanted.decode())
+        running, desired = (parse(text.decode()) for text in narrow(applied, wanted))
     except ValueError as error:
         # Another controller's file: valid for HAProxy, which checked it, but not of our form.
-        return Nothing() if applied == wanted else Reload(f"not of our form: {error}")
+        return Reload(f"not of our form: {error}")
     info, lists = (yield from do(AskHaproxy(layout.socket(balancer), ("show info", "show acl")))) or ("", "")
-    lingering = yield from _lingering(layout, balancer, applied.decode())
+    lingering = yield from _lingering(layout, balancer, applied)
     return transition(running, desired, process.read(info, lists, lingering))
 
 
@@ -236,14 +241,17 @@ def _carry_out(layout: Layout, balancer: str, commands: tuple[str, ...]) -> Prog
     return True
 
 
-def _lingering(layout: Layout, balancer: str, applied: str) -> Program[frozenset[tuple[str, str]]]:
+def _lingering(layout: Layout, balancer: str, applied: bytes) -> Program[frozenset[tuple[str, str]]]:
     """Servers that were removed at run time and still have connections; most have lost their last one by now."""
     known = yield from _noted_lingering(layout, balancer)
+    if not known:
+        return known
+    text = applied.decode()
     removals = tuple(
         f"del server {backend}/{server}"
         for backend, server in sorted(known)
         # A file may have brought it back since, in a process that was started anew.
-        if not has_server(applied, backend, server)
+        if not has_server(text, backend, server)
     )
     said = (yield from do(AskHaproxy(layout.socket(balancer), removals))) if removals else ()
     left = known if said is None else answers.lingering(removals, said)

@@ -7,6 +7,7 @@ step a fresh one is the judge.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -24,7 +25,10 @@ from lbdrivers.testing.strategies import trees
 from lbdrivers.testing.surroundings import ANYWHERE
 from lbdrivers_amphora.haproxy.answers import failures
 from lbdrivers_amphora.haproxy.ir import Configuration
-from lbdrivers_amphora.haproxy.process import read
+from lbdrivers_amphora.haproxy.narrow import narrow
+from lbdrivers_amphora.haproxy.parse import parse
+from lbdrivers_amphora.haproxy.process import Process, read
+from lbdrivers_amphora.haproxy.render import render
 from lbdrivers_amphora.haproxy.server_state import carry
 from lbdrivers_amphora.haproxy.transition import Nothing, Reload, Runtime, Transition, transition
 from lbdrivers_amphora.haproxy.translate import translate
@@ -117,6 +121,18 @@ def _holds(history: tuple[LoadBalancer, ...]) -> None:
                 fresh.start(_configuration(fresh, tree))
                 assert observed(running) == observed(fresh), found
             before = after
+
+
+@settings(max_examples=100, deadline=None, phases=_PHASES, suppress_health_check=_SLOW)
+@given(_histories(RENDERED, longest=4) | _histories(_MEMBERS | _CHECKS, longest=4))
+def test_what_differs_is_all_that_has_to_be_read(history: tuple[LoadBalancer, ...]) -> None:
+    written = [translate(bundle(tree, vips=(Vip(_VIP, "127.0.0.0/8"),)), facts()) for tree in history]
+    process = Process(connection_limit=1)
+    for before, after in permutations(written, 2):
+        running, wanted = narrow(render(before).encode(), render(after).encode())
+        assert transition(parse(running.decode()), parse(wanted.decode()), process) == transition(
+            before, after, process
+        )
 
 
 @settings(max_examples=20, deadline=None, phases=_PHASES, suppress_health_check=_SLOW)
