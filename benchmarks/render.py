@@ -1,4 +1,6 @@
-"""From the tree to the text of haproxy.cfg: milliseconds by size, each text accepted by HAProxy.
+"""From the tree to the text of haproxy.cfg, and from a change of it to runtime commands: milliseconds by size.
+
+Each text is accepted by HAProxy.
 
 With ``--peer`` the same load balancers are rendered by Octavia 19.0.0, installed from PyPI into an
 environment of its own, in the same run.
@@ -22,8 +24,12 @@ from rich.console import Console
 from rich.table import Table
 
 from lbdrivers.drivers.amphora import Bundle, Facts, Peer, Role, Topology, Vip
+from lbdrivers.model.changes import diff
 from lbdrivers.model.resources import LoadBalancer
+from lbdrivers_amphora.haproxy.narrow import narrow
+from lbdrivers_amphora.haproxy.parse import parse
 from lbdrivers_amphora.haproxy.render import render
+from lbdrivers_amphora.haproxy.transition import Runtime, Transition, transition
 from lbdrivers_amphora.haproxy.translate import translate
 
 #: case -> listeners, pools, members of each pool, and the budget in milliseconds.
@@ -32,7 +38,11 @@ CASES: dict[str, tuple[int, int, int, float | None]] = {
     "1x1x100": (1, 1, 100, None),
     "1x1x1000": (1, 1, 1000, 7.0),
     "10x10x100": (10, 10, 100, 10.0),
+    "1x1x10000": (1, 1, 10000, None),
 }
+#: From two texts with ten thousand members, one of them changed, to runtime commands: milliseconds.
+CHANGE_BUDGET = 1.0
+FACTS = Facts("amphora", "1.0", "2.6.12", "2.2.7")
 PEER_DRIVER = Path(__file__).parent / "peer" / "render.py"
 PEER_REQUIREMENTS = ("octavia==19.0.0", "SQLAlchemy>=2.0,<2.1")
 
@@ -145,14 +155,40 @@ def check(text: str) -> None:
         raise RuntimeError(done.stdout + done.stderr)
 
 
+def _bundle(given: dict[str, Any]) -> Bundle:
+    tree = LoadBalancer.model_validate(given)
+    own = Peer(identity("amphora"), "10.20.0.20", Role.STANDALONE, 100)
+    return Bundle(tree, own.amphora_id, Topology.SINGLE, (own,), (Vip("10.20.0.10", "10.20.0.0/24"),))
+
+
 def ours(case: str) -> float:
     """Translate and render."""
-    tree = LoadBalancer.model_validate(specification(case))
-    own = Peer(identity("amphora"), "10.20.0.20", Role.STANDALONE, 100)
-    bundle = Bundle(tree, own.amphora_id, Topology.SINGLE, (own,), (Vip("10.20.0.10", "10.20.0.0/24"),))
-    facts = Facts("amphora", "1.0", "2.6.12", "2.2.7")
-    check(render(translate(bundle, facts)))
-    return milliseconds(lambda: render(translate(bundle, facts)))
+    bundle = _bundle(specification(case))
+    check(render(translate(bundle, FACTS)))
+    return milliseconds(lambda: render(translate(bundle, FACTS)))
+
+
+def one_member_changes(case: str = "1x1x10000") -> dict[str, float]:
+    """The way of one member's new weight, part by part; only the last part is the same for any number of members."""
+    before, after = specification(case), specification(case)
+    middle = after["pools"][0]["members"][len(after["pools"][0]["members"]) // 2]
+    middle["weight"] = 77
+    old, new = _bundle(before), _bundle(after)
+    texts = [render(translate(bundle, FACTS)).encode() for bundle in (old, new)]
+
+    def commands() -> Transition:
+        running, wanted = (parse(text.decode()) for text in narrow(*texts))
+        return transition(running, wanted)
+
+    found = commands()
+    if not isinstance(found, Runtime) or len(found.commands) != 1:
+        raise RuntimeError(f"one command is expected, not {found}")
+    return {
+        "controller: difference of the trees": milliseconds(lambda: diff(old.load_balancer, new.load_balancer)),
+        "controller: text of haproxy.cfg": milliseconds(lambda: render(translate(new, FACTS))),
+        "agent: haproxy -c": milliseconds(lambda: check(texts[1].decode())),
+        "agent: difference of the texts to runtime commands": milliseconds(commands),
+    }
 
 
 def peers(folder: Path) -> dict[str, float]:
@@ -206,7 +242,18 @@ def main() -> None:
         limit = "-" if budget is None else f"{budget:.0f} ms"
         peer = [f"{other[case]:.1f} ms", f"{other[case] / found[case]:.1f}x"] if case in other else ["-", "-"]
         table.add_row(case, f"{found[case]:.2f} ms", limit, *peer)
-    Console(stderr=arguments.json).print(table)
+    console = Console(stderr=arguments.json)
+    console.print(table)
+    changes = one_member_changes()
+    table = Table(title="one of 10,000 members gets another weight, median")
+    for column in ("part", "ours", "budget"):
+        table.add_column(column, justify="left" if column == "part" else "right")
+    for part, value in changes.items():
+        table.add_row(part, f"{value:.2f} ms", f"{CHANGE_BUDGET:.0f} ms" if "commands" in part else "-")
+        rows.append(
+            {"case": f"one of 10,000 members, {part}", "unit": "ms", "ours": value, "peer": None, "ratio": None}
+        )
+    console.print(table)
     if arguments.json:
         print(json.dumps({"rows": rows}))
 

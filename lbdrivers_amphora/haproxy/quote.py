@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from lbdrivers_amphora.haproxy.word import Line, Word
 
-__all__ = ["Line", "Word", "argument", "literal", "log_format", "pattern", "quote", "regex", "spell", "token"]
+__all__ = ["Line", "Word", "argument", "literal", "log_format", "pattern", "quote", "regex", "spell", "token", "tokens"]
 
 # Controls, line separators, byte order mark and lone surrogates: what has no place on one line.
 _REFUSED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
@@ -50,6 +50,17 @@ def token(text: str) -> Word:
     if not _is_plain(text):
         _refuse(text)
     return Word(text)
+
+
+def tokens(texts: Sequence[str]) -> list[Word]:
+    """``token`` of each: one look at all of them, as thousands of members have nothing special.
+
+    :raises ValueError: as ``token``.
+    """
+    line = " ".join(texts)
+    if _is_plain_line(line) and line.count(" ") == len(texts) - 1:
+        return list(map(Word, texts))
+    return list(map(token, texts))
 
 
 #: The same for what this package itself wrote: keywords, flags, sample expressions.

@@ -6,16 +6,23 @@ Law: deterministic; every word passes ``quote``; the template holds layout and n
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
+from dataclasses import fields
+from operator import attrgetter
 
 import jinja2
 
 from lbdrivers_amphora.haproxy import quote
 from lbdrivers_amphora.haproxy.ir import Configuration, Server
-from lbdrivers_amphora.haproxy.server_line import endpoint, option_words
+from lbdrivers_amphora.haproxy.server_line import endpoint, shared_words
 from lbdrivers_amphora.haproxy.word import Line
 
 #: Words that HAProxy takes on one line (MAX_LINE_ARGS of HAProxy 2.6).
 LONGEST_LINE = 64
+#: Fields that servers share, but for the check, which they share as an object.
+_options = attrgetter(
+    *(one.name for one in fields(Server) if one.name not in ("name", "address", "port", "weight", "number", "check"))
+)
 
 
 def render(configuration: Configuration) -> str:
@@ -38,9 +45,18 @@ def _line(words: Line) -> str:
     return indent + quote.spell(words)
 
 
-def _server(server: Server) -> str:
-    words = [server.name, endpoint(server.address, server.port), "weight", str(server.weight), *option_words(server)]
-    return quote.spell(words)
+def _servers(servers: Sequence[Server]) -> str:
+    """A line for each. What many have in common is spelled once: a pool has thousands of members, and a few options."""
+    spelled: dict[tuple[object, ...], str] = {}
+    lines: list[str] = []
+    for server in servers:
+        key = (id(server.check), *_options(server))
+        if (options := spelled.get(key)) is None:
+            options = spelled[key] = "".join(" " + quote.quote(word) for word in shared_words(server))
+        number = "" if server.number is None else f" id {server.number}"
+        name = quote.spell((server.name, endpoint(server.address, server.port)))
+        lines.append(f"    server {name} weight {server.weight}{number}{options}")
+    return "\n".join(lines)
 
 
 @functools.cache
@@ -53,5 +69,5 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(word=_word, line=_line, server=_server, number=str)
+    environment.filters.update(word=_word, line=_line, servers=_servers, number=str)
     return environment.get_template("haproxy.cfg.j2")

@@ -33,9 +33,13 @@ def check_words(check: Check) -> tuple[str, ...]:
 
 def option_words(server: Server) -> list[str]:
     """Everything behind the weight."""
+    number = [] if server.number is None else ["id", str(server.number)]
+    return number + shared_words(server)
+
+
+def shared_words(server: Server) -> list[str]:
+    """What members of a pool mostly have in common: everything behind the weight and the number."""
     words: list[str] = []
-    if server.number is not None:
-        words += ("id", str(server.number))
     if server.check is not None:
         words += check_words(server.check)
     if server.proxy is not None:

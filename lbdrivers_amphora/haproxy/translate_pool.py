@@ -23,7 +23,7 @@ from lbdrivers.model.resources import (
     PoolProtocol,
 )
 from lbdrivers_amphora.haproxy.ir import Check, Server
-from lbdrivers_amphora.haproxy.quote import Line, Word, literal, log_format, token
+from lbdrivers_amphora.haproxy.quote import Line, Word, literal, log_format, token, tokens
 from lbdrivers_amphora.haproxy.translate_rules import words
 
 _BALANCE = {
@@ -136,17 +136,24 @@ def servers(pool: Pool) -> tuple[Server, ...]:
     check = _check(pool)
     proxy = _PROXY.get(pool.protocol)
     numbers = _numbers(pool)
-    return tuple([_server(member, check, proxy, numbers.get(member.id)) for member in pool.members])
+    names, addresses = tokens([one.id for one in pool.members]), tokens([one.address for one in pool.members])
+    return tuple(
+        [
+            _server(member, name, address, check, proxy, numbers.get(member.id))
+            for member, name, address in zip(pool.members, names, addresses, strict=True)
+        ]
+    )
 
 
-def _server(member: Member, check: Check | None, proxy: Word | None, number: int | None) -> Server:
-    name = token(member.id)
+def _server(
+    member: Member, name: Word, address: Word, check: Check | None, proxy: Word | None, number: int | None
+) -> Server:
     if check is not None and (member.monitor_address is not None or member.monitor_port is not None):
-        address = None if member.monitor_address is None else token(member.monitor_address)
-        check = Check(check.interval, check.fall, check.rise, check.options, address, member.monitor_port)
+        probed = None if member.monitor_address is None else token(member.monitor_address)
+        check = Check(check.interval, check.fall, check.rise, check.options, probed, member.monitor_port)
     return Server(
         name,
-        token(member.address),
+        address,
         member.protocol_port,
         member.weight,
         check,

@@ -8,6 +8,7 @@ lines stand in that very order, so that the file reads as it works.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from lbdrivers.errors import UnsupportedError
 from lbdrivers.model.resources import CompareType, L7Policy, L7Rule, Listener, PolicyAction, Pool, RuleType
@@ -36,8 +37,12 @@ _DEFAULT_REDIRECT_CODE = 302
 _LARGEST_RESULT = 2**31 - 1
 
 
+@lru_cache(maxsize=4096)
 def words(text: str) -> Line:
-    """A line, or the start of one, that this package itself wrote: words separated by blanks."""
+    """A line, or the start of one, that this package itself wrote: words separated by blanks.
+
+    Cached, as there are few of them, and each frontend and backend has most of them.
+    """
     return tuple(map(literal, text.split()))
 
 
