@@ -34,8 +34,9 @@ from lbdrivers_amphora.provider import FEATURES
 
 _FOLDER = Path(__file__).parent
 _CASES = sorted((_FOLDER / "cases").glob("*.golden"))
-#: What no tree asks for: the provider does it for every one.
-_IN_NO_FILE = {Feature.STATISTICS, Feature.FAILOVER}
+#: What no tree asks for, as the provider does it for every one; and what decides about options and machines
+#: before a file is written (``operator_options`` shows them).
+_IN_NO_FILE = {Feature.STATISTICS, Feature.FAILOVER, Feature.FLAVOR, Feature.AVAILABILITY_ZONE}
 _SECTION = re.compile(r"^--- (haproxy\.cfg|nftables\.rules|\S*keepalived\S*\.conf)\n", re.MULTILINE)
 
 
