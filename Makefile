@@ -7,8 +7,10 @@ BIN := $(VENV)/bin
 # What the main job runs on, and what the tests start besides.
 RUN_PACKAGES := haproxy keepalived iproute2 nftables conntrack procps util-linux iputils-ping python3-venv
 TEST_PACKAGES := mariadb-server postgresql redis-server nginx libnginx-mod-stream
+LONG_PACKAGES := qemu-system-x86 busybox-static
 PACKAGES := $(RUN_PACKAGES)
 test test-long coverage bench: PACKAGES += $(TEST_PACKAGES)
+test-long: PACKAGES += $(LONG_PACKAGES)
 
 .PHONY: demo test test-long coverage bench setup packages clean
 .DEFAULT_GOAL := help
@@ -69,4 +71,4 @@ bench: setup
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) .haproxy-* build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) .haproxy-* .kernel* build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
