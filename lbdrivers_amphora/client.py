@@ -37,6 +37,7 @@ from lbdrivers_amphora.client_transport import Answer, Line, demand, tls_context
 from lbdrivers_amphora.decide import datagrams
 from lbdrivers_amphora.haproxy import render as haproxy_render
 from lbdrivers_amphora.haproxy import translate as haproxy_translate
+from lbdrivers_amphora.haproxy.translate_tls import certificate_files
 from lbdrivers_amphora.keepalived import render as keepalived_render
 from lbdrivers_amphora.keepalived import translate as keepalived_translate
 from lbdrivers_amphora.wire import report as wire
@@ -77,6 +78,7 @@ class RestAmphoraDriver:
             keepalived_version=details.keepalived_version,
             cpu_count=details.cpu_count,
             isolated_cpus=_ISOLATING_PROFILE in details.tuned_profiles.split(),
+            memory=details.memory,
         )
         extras = details.extras
         if extras is not None:
@@ -123,7 +125,7 @@ class RestAmphoraDriver:
         amphora_id = bundle.amphora_id
         facts = self._known.get(amphora_id) or self.facts(machine, amphora_id)
         # Rendered first: what cannot be said leaves the appliance untouched.
-        haproxy = self._haproxy_text(bundle, facts)
+        haproxy = self._haproxy_files(bundle, facts)
         passed = self._datagrams(bundle, facts)
         keepalived = self._keepalived_text(bundle, facts)
         report = self._report(machine, amphora_id)
@@ -133,12 +135,13 @@ class RestAmphoraDriver:
             done.append(self._configure_keepalived(machine, amphora_id, keepalived, report))
         return max(done, key=_MILDEST_FIRST.index)
 
-    def _haproxy_text(self, bundle: Bundle, facts: Facts) -> bytes | None:
-        """None when HAProxy has nothing to serve."""
+    def _haproxy_files(self, bundle: Bundle, facts: Facts) -> tuple[bytes, dict[str, Secret]] | None:
+        """The configuration and the certificate files that it refers to; None when HAProxy has nothing to serve."""
         if not bundle.load_balancer.admin_state_up or not any(map(_served, bundle.load_balancer.listeners)):
             return None
         try:
-            return haproxy_render.render(haproxy_translate.translate(bundle, facts)).encode()
+            configuration = haproxy_translate.translate(bundle, facts)
+            return haproxy_render.render(configuration).encode(), certificate_files(configuration, bundle, facts)
         except ValueError as error:
             raise PermanentError(f"the load balancer cannot be written as a configuration: {error}") from error
 
@@ -156,12 +159,15 @@ class RestAmphoraDriver:
         except ValueError as error:
             raise PermanentError(f"the load balancer cannot be written as a configuration: {error}") from error
 
-    def _configure_haproxy(self, machine: Machine, bundle: Bundle, text: bytes | None, report: wire.Report) -> Mildness:
+    def _configure_haproxy(
+        self, machine: Machine, bundle: Bundle, files: tuple[bytes, dict[str, Secret]] | None, report: wire.Report
+    ) -> Mildness:
         balancer, amphora_id = bundle.load_balancer.id, bundle.amphora_id
-        if text is None:
+        if files is None:
             self._demand(machine, amphora_id, routes.DeleteListeners(balancer), "stop HAProxy")
             return Mildness.RESTART if report.haproxy == DaemonState.RUNNING else Mildness.NOTHING
-        stale = self._upload_certificates(machine, bundle, report.revisions)
+        text, certificates = files
+        stale = self._upload_certificates(machine, bundle, certificates, report.revisions)
         running = report.haproxy == DaemonState.RUNNING
         if running and not stale and report.revisions.get("haproxy.cfg") == _md5(text):
             return Mildness.NOTHING
@@ -180,11 +186,11 @@ class RestAmphoraDriver:
         steps = client_datagrams.configure(ask, bundle.amphora_id, balancer, wanted, report.revisions)
         return [step if isinstance(step, Mildness) else _mildness(step) for step in steps]
 
-    def _upload_certificates(self, machine: Machine, bundle: Bundle, revisions: Mapping[str, str]) -> bool:
+    def _upload_certificates(
+        self, machine: Machine, bundle: Bundle, files: Mapping[str, Secret], revisions: Mapping[str, str]
+    ) -> bool:
         """Send the files that the process has not read in this form; whether there were any."""
-        stale = {
-            name: secret for name, secret in bundle.tls.contents.items() if revisions.get(name) != _md5(secret.reveal())
-        }
+        stale = {name: secret for name, secret in files.items() if revisions.get(name) != _md5(secret.reveal())}
         for name, secret in stale.items():
             request = routes.PutCertificate(bundle.load_balancer.id, name, secret.reveal())
             self._demand(machine, bundle.amphora_id, request, "upload a certificate")
@@ -228,9 +234,9 @@ class RestAmphoraDriver:
 
     def revisions(self, bundle: Bundle, facts: Facts) -> Mapping[str, str]:
         """See ``Foreteller.revisions``."""
-        haproxy, keepalived = self._haproxy_text(bundle, facts), self._keepalived_text(bundle, facts)
-        texts = {"haproxy.cfg": haproxy, "keepalived.conf": keepalived, **self._datagrams(bundle, facts).texts}
-        files = bundle.tls.contents if haproxy is not None else {}
+        haproxy, files = self._haproxy_files(bundle, facts) or (None, {})
+        keepalived, passed = self._keepalived_text(bundle, facts), self._datagrams(bundle, facts).texts
+        texts = {"haproxy.cfg": haproxy, "keepalived.conf": keepalived, **passed}
         found = texts | {name: secret.reveal() for name, secret in files.items()}
         return {name: _md5(text) for name, text in found.items() if text is not None}
 

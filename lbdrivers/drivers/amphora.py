@@ -39,6 +39,7 @@ class Facts:
         unprivileged user namespace).
     :param isolated_cpus: whether all CPUs but the first are kept free for traffic (tuned's profile
         ``amphora``).
+    :param memory: of the appliance, in kB; 0 when it is not known.
     :param capabilities: what it can do beyond the REST API 1.0 ("runtime", "statistics", ...).
     """
 
@@ -52,6 +53,7 @@ class Facts:
     haproxy_user: str | None = "nobody"
     cpu_count: int = 1
     isolated_cpus: bool = False
+    memory: int = 0
     capabilities: frozenset[str] = frozenset()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from hypothesis import strategies as st
@@ -20,7 +21,10 @@ from lbdrivers.model.resources import (
     DATAGRAM_POOLS,
     HTTP_LISTENERS,
     INSERTABLE_HEADERS,
+    INSERTABLE_TLS_HEADERS,
     UDP_CONNECT_MINIMUM_DELAY,
+    AlpnProtocol,
+    ClientAuthentication,
     CompareType,
     HealthMonitor,
     HttpMethod,
@@ -106,6 +110,15 @@ def provider_data() -> SearchStrategy[ProviderData]:
     return st.dictionaries(texts(4), value, max_size=4).map(ProviderData)
 
 
+#: Without SSLv3, which no library serves any more.
+_TLS_VERSIONS = tuple(TlsVersion)[1:]
+#: Each has something for every version.
+_CIPHERS = (
+    "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES128-GCM-SHA256",
+    "TLS_AES_256_GCM_SHA384:ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE+AESGCM:!aNULL:-DHE@STRENGTH",
+)
+_TLS_RULES = (RuleType.SSL_CONN_HAS_CERT, RuleType.SSL_VERIFY_RESULT, RuleType.SSL_DN_FIELD)
 _PROFILES = ("flavor_id", "flavor_data", "availability_zone", "availability_zone_data")
 
 
@@ -231,8 +244,9 @@ class Drawing:
         algorithm = self.draw(st.sampled_from(algorithms(protocol, self.features)))
         fields = self.common(new_id) | {"protocol": protocol, "lb_algorithm": algorithm}
         if protocol not in DATAGRAM_POOLS and self.has(Feature.POOL_TLS):
-            fields |= {"tls_enabled": True, "tls_versions": (TlsVersion.TLSV1_2, TlsVersion.TLSV1_3)}
+            fields |= {"tls_enabled": True, **self._spoken()}
             fields["tls_container_ref"] = self.draw(st.sampled_from((None, *self.around.references)))
+            fields["ca_tls_container_ref"], fields["crl_container_ref"] = self._authority()
         return Pool(
             **fields,
             members=self.several(lambda: self.member(taken), 4),
@@ -263,7 +277,8 @@ class Drawing:
         fields |= self.listener_options(protocol)
         wanted = {Feature.L7} if protocol in HTTP_LISTENERS else {Feature.L7, Feature.L7_WITHOUT_HTTP}
         if protocol is not ListenerProtocol.PROMETHEUS and wanted <= self.features:
-            fields["l7policies"] = self.several(lambda: self.policy(fitting), 3)
+            rule = self.tls_rule if protocol is ListenerProtocol.TERMINATED_HTTPS else self.rule
+            fields["l7policies"] = self.several(lambda: self.policy(fitting, rule), 3)
         return Listener(**fields)
 
     def listener_options(self, protocol: ListenerProtocol) -> dict[str, Any]:
@@ -276,15 +291,46 @@ class Drawing:
         if self.has(Feature.LISTENER_TIMEOUTS):
             fields["timeout_client_data"] = self.draw(st.integers(0, 2073600000))
         if protocol in HTTP_LISTENERS and self.has(Feature.LISTENER_INSERT_HEADERS):
-            headers = self.draw(st.sets(st.sampled_from(sorted(INSERTABLE_HEADERS)), min_size=1))
+            terminated = protocol is ListenerProtocol.TERMINATED_HTTPS
+            insertable = INSERTABLE_HEADERS | (INSERTABLE_TLS_HEADERS if terminated else frozenset())
+            headers = self.draw(st.sets(st.sampled_from(sorted(insertable)), min_size=1))
             fields["insert_headers"] = tuple((header, "true") for header in sorted(headers))
         if protocol is ListenerProtocol.TERMINATED_HTTPS:
-            fields["default_tls_container_ref"] = self.draw(st.sampled_from(self.around.references))
-            if self.draw(st.booleans()):
-                fields |= {"hsts_max_age": self.draw(st.integers(0, 10**7)), "hsts_preload": self.draw(st.booleans())}
+            fields |= self._certificates() | self._spoken()
         return fields
 
-    def policy(self, pool_ids: Sequence[str]) -> L7Policy | None:
+    def _certificates(self) -> dict[str, Any]:
+        """What a TERMINATED_HTTPS listener shows its clients and asks of them."""
+        references = st.sampled_from(self.around.references)
+        others = tuple(self.draw(st.lists(references, max_size=2, unique=True)))
+        fields: dict[str, Any] = {"sni_container_refs": others}
+        fields["default_tls_container_ref"] = self.draw(st.none() | references if others else references)
+        authority, revocations = self._authority()
+        if authority is not None:
+            fields |= {"client_ca_tls_container_ref": authority, "client_crl_container_ref": revocations}
+            fields["client_authentication"] = self.draw(st.sampled_from(ClientAuthentication))
+        if self.draw(st.booleans()):
+            fields |= {"hsts_max_age": self.draw(st.integers(0, 10**7)), "hsts_preload": self.draw(st.booleans())}
+            fields["hsts_include_subdomains"] = self.draw(st.booleans())
+        return fields
+
+    def _authority(self) -> tuple[str | None, str | None]:
+        """References to an authority and to its revocation list, or to none."""
+        pairs = list(zip_longest(self.around.authority_references, self.around.revocation_references))
+        pairs = [pair for pair in pairs if pair[0] is not None]
+        return self.draw(st.sampled_from([(None, None), *pairs, *((authority, None) for authority, _ in pairs)]))
+
+    def _spoken(self) -> dict[str, Any]:
+        """Versions, ciphers and application protocols that go together."""
+        low, high = sorted(self.draw(st.tuples(st.integers(0, 3), st.integers(0, 3))))
+        choices: dict[str, Any] = {
+            "tls_versions": _TLS_VERSIONS[low : high + 1],
+            "tls_ciphers": self.draw(st.sampled_from(_CIPHERS)),
+            "alpn_protocols": tuple(self.draw(st.lists(st.sampled_from(AlpnProtocol), min_size=1, unique=True))),
+        }
+        return {name: value for name, value in choices.items() if self.draw(st.booleans())}
+
+    def policy(self, pool_ids: Sequence[str], rule: Callable[[], L7Rule | None]) -> L7Policy | None:
         if (new_id := self.new_id()) is None:
             return None
         actions = [kind for kind in PolicyAction if pool_ids or kind is not PolicyAction.REDIRECT_TO_POOL]
@@ -295,7 +341,7 @@ class Drawing:
         elif action is not PolicyAction.REJECT:
             target = "redirect_url" if action is PolicyAction.REDIRECT_TO_URL else "redirect_prefix"
             fields |= {target: self.draw(redirect_urls()), "redirect_http_code": self.draw(st.sampled_from((301, 302)))}
-        return L7Policy(**fields, rules=self.several(self.rule, 3))
+        return L7Policy(**fields, rules=self.several(rule, 3))
 
     def value(self, compare: CompareType) -> str:
         """What a rule compares with."""
@@ -311,6 +357,16 @@ class Drawing:
         key = self.draw(tokens()) if kind in (RuleType.HEADER, RuleType.COOKIE) else None
         invert = self.draw(st.booleans())
         return L7Rule(id=new_id, type=kind, compare_type=compare, key=key, value=value, invert=invert)
+
+    def tls_rule(self) -> L7Rule | None:
+        """A rule about the client's certificate, or any other."""
+        kind = self.draw(st.sampled_from((None, *_TLS_RULES)))
+        if kind is None or (new_id := self.new_id()) is None:
+            return self.rule()
+        key = self.draw(st.sampled_from(("CN", "O", "emailAddress"))) if kind is RuleType.SSL_DN_FIELD else None
+        value = "true" if kind is RuleType.SSL_CONN_HAS_CERT else self.draw(st.sampled_from(("0", "23")))
+        invert = self.draw(st.booleans())
+        return L7Rule(id=new_id, type=kind, compare_type=CompareType.EQUAL_TO, key=key, value=value, invert=invert)
 
     def tree(self, tree_id: str) -> LoadBalancer:
         if not self._born:

@@ -38,6 +38,7 @@ class Server:
 
     :param weight: 0 to 256; 0 takes no new sessions (drain).
     :param proxy: the keyword that makes it get the PROXY protocol, or None.
+    :param tls: ``ssl`` and everything that belongs to it; empty when it is spoken to in clear.
     :param number: HAProxy's numeric id where hashing depends on it; None lets HAProxy count.
     """
 
@@ -50,6 +51,7 @@ class Server:
     number: int | None = None
     backup: bool = False
     disabled: bool = False
+    tls: Line = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,13 @@ _FIRST_LINE = "# Configuration for loadbalancer "
 _KEYWORDS = {
     "global": (
         "master-worker stats server-state-file fd-hard-limit hard-stop-after close-spread-time "
-        "user log nbthread cpu-map external-check insecure-fork-wanted"
+        "tune.ssl.cachesize user log nbthread cpu-map external-check insecure-fork-wanted"
     ),
     "defaults": "log no retries option",
     "peers": "peer",
     "frontend": (
-        "maxconn bind mode timeout tcp-request acl http-request redirect use_backend default_backend log-format no"
+        "maxconn bind mode timeout tcp-request acl http-request http-after-response redirect use_backend "
+        "default_backend log-format no"
     ),
     "backend": (
         "mode balance hash-type stick-table stick cookie dynamic-cookie-key load-server-state-from-file timeout "
@@ -184,6 +185,13 @@ class _Options:
             raise ValueError(f"no {keyword} where we write one")
         return word
 
+    def rest(self, keyword: str) -> Line:
+        """All that is left, where it begins with the keyword."""
+        found: Line = ()
+        if self._words[:1] == [keyword]:
+            found, self._words = tuple(self._words), []
+        return found
+
     def end(self) -> None:
         if self._words:
             raise ValueError(f"we do not write {self._words[0]} there")
@@ -203,9 +211,13 @@ def _server(line: Line) -> Server:
             weight=_number(options.required("weight")),
             number=options.number("id"),
             check=_check(options) if options.flag("check") else None,
-            proxy=next((Word(word) for word in ("send-proxy", "send-proxy-v2") if options.flag(word)), None),
+            proxy=next(
+                (Word(word) for word in ("send-proxy", "send-proxy-v2", "send-proxy-v2-ssl-cn") if options.flag(word)),
+                None,
+            ),
             backup=options.flag("backup"),
             disabled=options.flag("disabled"),
+            tls=options.rest("ssl"),
         )
         options.end()
     except ValueError as error:

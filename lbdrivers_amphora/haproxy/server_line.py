@@ -48,4 +48,5 @@ def shared_words(server: Server) -> list[str]:
         words.append("backup")
     if server.disabled:
         words.append("disabled")
+    words += server.tls
     return words

@@ -233,7 +233,7 @@ def _changed(backend: Backend, old: Server, new: Server) -> _Commands:
 
 
 def _only_what_runtime_can(name: str, old: Server, new: Server) -> None:
-    for field in ("proxy", "number", "backup"):
+    for field in ("proxy", "number", "backup", "tls"):
         if getattr(old, field) != getattr(new, field):
             raise _NotAtRuntime(f"the server {name} changes its {field}")
     if (old.check is None) != (new.check is None):

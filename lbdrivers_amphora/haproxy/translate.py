@@ -24,6 +24,7 @@ from lbdrivers_amphora.haproxy.server_line import endpoint
 from lbdrivers_amphora.haproxy.translate_exporter import exporter, proxy
 from lbdrivers_amphora.haproxy.translate_pool import backend_lines, pool_mode, servers
 from lbdrivers_amphora.haproxy.translate_rules import numbered, policy_lines, redirect_pool_ids, words
+from lbdrivers_amphora.haproxy.translate_tls import bind_words, frontend_lines, process_lines, terminates
 
 #: Port of the peers protocol on every amphora (Octavia's constant; its security groups open it).
 PEER_PORT = 1025
@@ -41,6 +42,7 @@ _MODES = {
     ListenerProtocol.TCP: "tcp",
     ListenerProtocol.HTTPS: "tcp",
     ListenerProtocol.PROMETHEUS: "http",
+    ListenerProtocol.TERMINATED_HTTPS: "http",
 }
 _DATAGRAM = (ListenerProtocol.UDP, ListenerProtocol.SCTP)
 
@@ -55,7 +57,7 @@ def translate(bundle: Bundle, facts: Facts) -> Configuration:
     tree = bundle.load_balancer
     listeners = _served(tree)
     pools = {pool.id: pool for pool in tree.pools if pool.admin_state_up}
-    members: dict[str, tuple[Server, ...]] = {}
+    members: dict[tuple[str, str, bool], tuple[Server, ...]] = {}
     table_peers = f"{tree.id.replace('-', '')}_peers" if bundle.topology is Topology.ACTIVE_STANDBY else None
     frontends: list[Frontend] = []
     backends: list[Backend] = []
@@ -64,12 +66,13 @@ def translate(bundle: Bundle, facts: Facts) -> Configuration:
         frontends.append(_frontend(listener, pools, bundle, facts, numbers))
         for pool_id in _used_pools(listener, pools):
             pool = pools[pool_id]
-            if pool_id not in members:
-                members[pool_id] = servers(pool)
-            name = token(f"{pool_id}:{listener.id}")
             mode = pool_mode(pool, _MODES[listener.protocol])
+            alike = (pool_id, mode, terminates(listener))
+            if alike not in members:
+                members[alike] = servers(pool, listener, mode, bundle, facts)
+            name = token(f"{pool_id}:{listener.id}")
             lines = backend_lines(pool, listener, mode, bundle.options, facts, table_peers)
-            backends.append(Backend(name, lines, members[pool_id]))
+            backends.append(Backend(name, lines, members[alike]))
     if any(listener.protocol is ListenerProtocol.PROMETHEUS for listener in listeners):
         frontends.append(exporter())
         backends.append(proxy())
@@ -117,6 +120,7 @@ def _process(bundle: Bundle, listeners: tuple[Listener, ...], pools: dict[str, P
         words(f"hard-stop-after {_HARD_STOP}"),
         words(f"close-spread-time {_CLOSE_SPREAD}"),
     ]
+    lines += process_lines(listeners, facts)
     if facts.haproxy_user is not None:
         lines.append((token("user"), token(facts.haproxy_user)))
     if facts.log_socket is not None:
@@ -168,12 +172,16 @@ def _frontend(
     listener: Listener, pools: dict[str, Pool], bundle: Bundle, facts: Facts, numbers: Iterator[int]
 ) -> Frontend:
     mode = _MODES[listener.protocol]
-    lines: list[Line] = [(token("bind"), token(endpoint(vip.address, listener.protocol_port))) for vip in bundle.vips]
+    tls = bind_words(listener, bundle, facts)
+    lines: list[Line] = [
+        (token("bind"), token(endpoint(vip.address, listener.protocol_port)), *tls) for vip in bundle.vips
+    ]
     timeout = listener.timeout_client_data or bundle.options.timeout_client_data
     lines += [words(f"mode {mode}"), words(f"timeout client {timeout}")]
     if delay := listener.timeout_tcp_inspect or bundle.options.timeout_tcp_inspect:
         lines.append(words(f"tcp-request inspect-delay {delay}"))
     lines += _allowed(listener, numbers)
+    lines += frontend_lines(listener)
     lines += policy_lines(listener, pools, numbers)
     if listener.default_pool_id in pools:
         lines.append((token("default_backend"), token(f"{listener.default_pool_id}:{listener.id}")))

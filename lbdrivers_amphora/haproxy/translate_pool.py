@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from lbdrivers.drivers.amphora import Facts, TrafficOptions
+from lbdrivers.drivers.amphora import Bundle, Facts, TrafficOptions
 from lbdrivers.errors import UnsupportedError
 from lbdrivers.model.resources import (
     Algorithm,
@@ -25,6 +25,7 @@ from lbdrivers.model.resources import (
 from lbdrivers_amphora.haproxy.ir import Check, Server
 from lbdrivers_amphora.haproxy.quote import Line, Word, literal, log_format, token, tokens
 from lbdrivers_amphora.haproxy.translate_rules import words
+from lbdrivers_amphora.haproxy.translate_tls import check_options, header_lines, server_words, terminates
 
 _BALANCE = {
     Algorithm.ROUND_ROBIN: "roundrobin",
@@ -34,16 +35,18 @@ _BALANCE = {
 _HTTP_MONITORS = (MonitorType.HTTP, MonitorType.HTTPS)
 _COOKIES = (PersistenceType.HTTP_COOKIE, PersistenceType.APP_COOKIE)
 _PROXY = {PoolProtocol.PROXY: literal("send-proxy"), PoolProtocol.PROXYV2: literal("send-proxy-v2")}
+#: Version 2 can tell members what TLS the client speaks, and who it says to be.
+_PROXY_WITH_TLS = literal("send-proxy-v2-ssl-cn")
 # What each header of a listener's insert_headers says. ``src`` and ``dst_port`` are the client's
 # own connection; with ``option forwardfor`` HAProxy appends rather than replaces.
 _HEADERS: dict[str, Line] = {
     "X-Forwarded-For": words("option forwardfor"),
     "X-Forwarded-Port": words("http-request set-header X-Forwarded-Port %[dst_port]"),
-    "X-Forwarded-Proto": words("http-request set-header X-Forwarded-Proto http"),
     "X-Forwarded-IP": words("http-request set-header X-Forwarded-IP %[src]"),
     "X-Client-IP": words("http-request set-header X-Client-IP %[src]"),
     "X-Real-IP": words("http-request set-header X-Real-IP %[src]"),
 }
+_SCHEME = "X-Forwarded-Proto"
 
 
 def pool_mode(pool: Pool, listener_mode: str) -> str:
@@ -61,8 +64,6 @@ def backend_lines(
     :param peers: name of the peers section that shares stick tables, or None.
     :raises UnsupportedError: for what HAProxy does not do with such a pool.
     """
-    if pool.tls_enabled:
-        raise UnsupportedError("the amphora provider does not speak TLS to members yet", object_id=pool.id)
     if pool.lb_algorithm not in _BALANCE:
         raise UnsupportedError(f"HAProxy has no algorithm like {pool.lb_algorithm}", object_id=pool.id)
     lines = [words(f"mode {mode}"), words(f"balance {_BALANCE[pool.lb_algorithm]}")]
@@ -71,15 +72,22 @@ def backend_lines(
         lines.append(words("hash-type consistent"))
     lines += _persistence(pool, mode, options.stick_table_size, peers)
     if (monitor := active_monitor(pool)) is not None:
-        lines += _monitor(monitor, facts)
+        lines += _monitor(pool, monitor, facts)
     if mode == "http":
-        lines += [line for header, line in _HEADERS.items() if listener.header_inserted(header)]
+        lines += _headers(listener)
     lines += [
         words("option allbackups"),
         words(f"timeout connect {listener.timeout_member_connect or options.timeout_member_connect}"),
         words(f"timeout server {listener.timeout_member_data or options.timeout_member_data}"),
     ]
     return tuple(lines)
+
+
+def _headers(listener: Listener) -> Iterator[Line]:
+    yield from (line for header, line in _HEADERS.items() if listener.header_inserted(header))
+    if listener.header_inserted(_SCHEME):
+        yield words(f"http-request set-header {_SCHEME} {'https' if terminates(listener) else 'http'}")
+    yield from header_lines(listener)
 
 
 def active_monitor(pool: Pool) -> HealthMonitor | None:
@@ -114,7 +122,7 @@ def _cookie_key(pool: Pool) -> Word:
     return token(hashlib.sha256(f"dynamic-cookie-key {pool.id}".encode()).hexdigest()[:32])
 
 
-def _monitor(monitor: HealthMonitor, facts: Facts) -> Iterator[Line]:
+def _monitor(pool: Pool, monitor: HealthMonitor, facts: Facts) -> Iterator[Line]:
     yield words("load-server-state-from-file global")
     yield words(f"timeout check {monitor.timeout}s")
     if monitor.type in _HTTP_MONITORS:
@@ -127,26 +135,32 @@ def _monitor(monitor: HealthMonitor, facts: Facts) -> Iterator[Line]:
     elif monitor.type is MonitorType.PING:
         yield words("option external-check")
         yield (*words("external-check command"), token(f"{facts.base_path}/ping-wrapper.sh"))
-    elif monitor.type is MonitorType.TLS_HELLO:
+    elif monitor.type is MonitorType.TLS_HELLO and not pool.tls_enabled:
         yield words("option ssl-hello-chk")
 
 
-def servers(pool: Pool) -> tuple[Server, ...]:
-    """The pool's members, disabled ones included: they are known and in maintenance."""
-    check = _check(pool)
+def servers(pool: Pool, listener: Listener, mode: str, bundle: Bundle, facts: Facts) -> tuple[Server, ...]:
+    """The pool's members, disabled ones included: they are known and in maintenance.
+
+    They are the same behind every listener of this mode that does, or does not, terminate TLS.
+    """
+    check = _check(pool, mode)
     proxy = _PROXY.get(pool.protocol)
+    if pool.protocol is PoolProtocol.PROXYV2 and terminates(listener):
+        proxy = _PROXY_WITH_TLS
+    tls = server_words(pool, mode, bundle, facts)
     numbers = _numbers(pool)
     names, addresses = tokens([one.id for one in pool.members]), tokens([one.address for one in pool.members])
     return tuple(
         [
-            _server(member, name, address, check, proxy, numbers.get(member.id))
+            _server(member, name, address, check, proxy, numbers.get(member.id), tls)
             for member, name, address in zip(pool.members, names, addresses, strict=True)
         ]
     )
 
 
 def _server(
-    member: Member, name: Word, address: Word, check: Check | None, proxy: Word | None, number: int | None
+    member: Member, name: Word, address: Word, check: Check | None, proxy: Word | None, number: int | None, tls: Line
 ) -> Server:
     if check is not None and (member.monitor_address is not None or member.monitor_port is not None):
         probed = None if member.monitor_address is None else token(member.monitor_address)
@@ -161,14 +175,15 @@ def _server(
         number,
         member.backup,
         not member.admin_state_up,
+        tls,
     )
 
 
-def _check(pool: Pool) -> Check | None:
+def _check(pool: Pool, mode: str) -> Check | None:
     monitor = active_monitor(pool)
     if monitor is None:
         return None
-    options = words("check-ssl verify none") if monitor.type is MonitorType.HTTPS else ()
+    options = check_options(pool, monitor, mode)
     return Check(monitor.delay, monitor.max_retries_down, monitor.max_retries, options)
 
 

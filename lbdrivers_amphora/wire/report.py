@@ -51,12 +51,14 @@ class Details:
     cpu_count: int
     extras: Extras | None
     tuned_profiles: str = ""
+    memory: int = 0
+    """kB in all; 0 when the agent does not say."""
 
     @classmethod
     def parse(cls, text: bytes) -> Details:
         """:raises Malformed: when the text is no such answer."""
         source = Fields.of_text(text)
-        extras = source.inner("lbdrivers")
+        extras, memory = source.inner("lbdrivers"), source.inner("memory")
         return cls(
             hostname=source.text("hostname", ""),
             api_version=source.text("api_version"),
@@ -65,6 +67,7 @@ class Details:
             cpu_count=source.number("cpu_count", 1),
             extras=None if extras is None else Extras.read(extras),
             tuned_profiles=source.text("active_tuned_profiles", ""),
+            memory=0 if memory is None else memory.number("total", 0),
         )
 
 

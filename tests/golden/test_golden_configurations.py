@@ -14,15 +14,18 @@ from typing import Any
 import pytest
 import yaml
 from support import haproxy, keepalived, nft
+from support.furnished import furnished
 
 from lbdrivers.drivers.amphora import Bundle, Facts, Peer, Role, Topology, TrafficOptions, Vip, VrrpTimers
 from lbdrivers.features import Feature, required
 from lbdrivers.model.infra import HostRoute
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.secret import Secret
+from lbdrivers_amphora.decide import tls
 from lbdrivers_amphora.haproxy import parse as haproxy_parse
 from lbdrivers_amphora.haproxy import render as haproxy_render
 from lbdrivers_amphora.haproxy import translate as haproxy_translate
+from lbdrivers_amphora.haproxy import translate_tls
 from lbdrivers_amphora.haproxy.peers import peer_name
 from lbdrivers_amphora.keepalived import lvs_render, lvs_translate
 from lbdrivers_amphora.keepalived import render as keepalived_render
@@ -37,7 +40,7 @@ _CASES = sorted((_FOLDER / "cases").glob("*.golden"))
 #: What no tree asks for, as the provider does it for every one; and what decides about options and machines
 #: before a file is written (``operator_options`` shows them).
 _IN_NO_FILE = {Feature.STATISTICS, Feature.FAILOVER, Feature.FLAVOR, Feature.AVAILABILITY_ZONE}
-_SECTION = re.compile(r"^--- (haproxy\.cfg|nftables\.rules|\S*keepalived\S*\.conf)\n", re.MULTILINE)
+_SECTION = re.compile(r"^--- (haproxy\.cfg|certificates/\S+|nftables\.rules|\S*keepalived\S*\.conf)\n", re.MULTILINE)
 
 
 def _facts(given: dict[str, Any]) -> Facts:
@@ -58,14 +61,17 @@ def _vip(given: dict[str, Any]) -> Vip:
 
 def _bundle(given: dict[str, Any]) -> Bundle:
     password = given.get("vrrp_password")
+    tree = LoadBalancer.model_validate(given["loadbalancer"])
     return Bundle(
-        load_balancer=LoadBalancer.model_validate(given["loadbalancer"]),
+        load_balancer=tree,
         amphora_id=given["peers"][0]["amphora_id"],
         topology=Topology(given.get("topology", "SINGLE")),
         peers=tuple(Peer(**(peer | {"role": Role(peer["role"])})) for peer in given["peers"]),
         vips=tuple(_vip(vip) for vip in given["vips"]),
         timers=VrrpTimers(**given.get("timers", {})),
         options=TrafficOptions(**given.get("options", {})),
+        # Named after references: the text shall be the same in each run.
+        tls=tls.unknown(tls.uses(tree)),
         vrrp_password=None if password is None else Secret(password.encode()),
     )
 
@@ -82,6 +88,8 @@ def _written(document: dict[str, Any]) -> dict[str, str]:
     listeners = bundle.load_balancer.listeners
     if any(listener.protocol not in lvs_translate.PROTOCOLS for listener in listeners):
         texts["haproxy.cfg"] = haproxy_render.render(haproxy_translate.translate(bundle, facts))
+    for name, content in translate_tls.certificate_lists(bundle, facts).items():
+        texts[f"certificates/{name}"] = content.decode()
     if bundle.topology is Topology.ACTIVE_STANDBY:
         texts["keepalived.conf"] = keepalived_render.render(keepalived_translate.translate(bundle, facts, "eth1"))
     if document.get("datagrams") == "nftables":
@@ -113,12 +121,15 @@ def test_the_text_is_as_expected_and_the_daemons_accept_it(path: Path) -> None:
     assert written == expected
     for name, text in written.items():
         if name == "haproxy.cfg":
-            for version in haproxy.VERSIONS:
-                status, output = haproxy.check(text, peer_name(document["peers"][0]["amphora_id"]), version)
-                assert status == 0, f"HAProxy {version}: {output}"
+            bundle, facts = _bundle(document), _facts(document.get("facts", {}))
+            with furnished(bundle, facts) as appliance:
+                there = text.replace(facts.certificate_path, appliance.certificate_path)
+                for version in haproxy.VERSIONS:
+                    status, output = haproxy.check(there, peer_name(bundle.amphora_id), version)
+                    assert status == 0, f"HAProxy {version}: {output}"
         elif name == "nftables.rules":
             assert nft.check(text) == (0, "")
-        else:
+        elif not name.startswith("certificates/"):  # HAProxy has read those
             assert keepalived.check(text) in _accepted(document, text)
 
 

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import haproxy
 from support.bundles import RENDERED, bundle, facts
+from support.furnished import furnished
 
 from lbdrivers.drivers.amphora import Bundle, Topology, Vip
 from lbdrivers.features import Feature
@@ -68,8 +69,9 @@ def test_the_text_reads_back(given_bundle: Bundle, log: str | None) -> None:
 @settings(max_examples=100, deadline=None, suppress_health_check=_SLOW)
 @given(_bundles(), st.sampled_from([None, "/run/log"]), st.sampled_from(haproxy.VERSIONS))
 def test_haproxy_accepts_it(given_bundle: Bundle, log: str | None, version: str) -> None:
-    text = render(translate(given_bundle, facts(log_socket=log)))
-    status, output = haproxy.check(text, peer_name(given_bundle.amphora_id), version)
+    with furnished(given_bundle, facts(log_socket=log)) as appliance:
+        text = render(translate(given_bundle, appliance))
+        status, output = haproxy.check(text, peer_name(given_bundle.amphora_id), version)
     assert status == 0, output + text
 
 

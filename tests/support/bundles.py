@@ -8,15 +8,14 @@ from typing import Any
 from lbdrivers.drivers.amphora import Bundle, Facts, Peer, Role, Topology, Vip
 from lbdrivers.features import Feature
 from lbdrivers.model.resources import HealthMonitor, L7Policy, L7Rule, Listener, LoadBalancer, Member, Pool
+from lbdrivers_amphora.decide import tls
 
 #: What the renderer knows how to do.
 RENDERED = frozenset(Feature) - {
-    Feature.LISTENER_TERMINATED_HTTPS,
     Feature.LISTENER_PROMETHEUS,
     Feature.LISTENER_UDP,
     Feature.LISTENER_SCTP,
     Feature.ALGORITHM_SOURCE_IP_PORT,
-    Feature.POOL_TLS,
     Feature.MONITOR_UDP_CONNECT,
     Feature.MONITOR_SCTP,
 }
@@ -68,7 +67,8 @@ def bundle(
     own = Peer(ident("amphora 1"), "127.0.0.1", Role.MASTER, 100)
     other = Peer(ident("amphora 2"), "127.0.0.2", Role.BACKUP, 90)
     peers = (own,) if topology is Topology.SINGLE else (own, other)
-    return Bundle(load_balancer, own.amphora_id, topology, peers, vips, **fields)
+    values = {"tls": tls.unknown(tls.uses(load_balancer))} | fields
+    return Bundle(load_balancer, own.amphora_id, topology, peers, vips, **values)
 
 
 def facts(base_path: str = "/var/lib/octavia", **fields: Any) -> Facts:
