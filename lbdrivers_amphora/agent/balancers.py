@@ -1,4 +1,4 @@
-"""HAProxy on the appliance: upload, start, stop, reload in the mildest way, delete, certificates.
+"""HAProxy on the appliance: upload, start, stop, reload in the mildest way, delete.
 
 Law: pure. A file is checked by the real HAProxy before it is swapped in. What is *applied* (a copy of
 what the process really runs with) is kept apart from what is wanted; a change goes from one to the
@@ -7,12 +7,10 @@ other by runtime commands where they suffice, by a verified reload else. The las
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from typing import cast
 
-from lbdrivers_amphora.agent import states
+from lbdrivers_amphora.agent import certificates, states
 from lbdrivers_amphora.agent.effects import (
     Announce,
     AskHaproxy,
@@ -38,6 +36,7 @@ from lbdrivers_amphora.agent.layout import Layout
 from lbdrivers_amphora.agent.responses import Response, failure, md5, success
 from lbdrivers_amphora.agent.vrrp import haproxy_check
 from lbdrivers_amphora.haproxy import answers, process
+from lbdrivers_amphora.haproxy.certificates import Exchange, NotAtRuntime
 from lbdrivers_amphora.haproxy.narrow import narrow
 from lbdrivers_amphora.haproxy.parse import has_server, parse
 from lbdrivers_amphora.haproxy.peers import peer_name
@@ -47,11 +46,8 @@ from lbdrivers_amphora.haproxy.transition import Nothing, Reload, Runtime, Trans
 from lbdrivers_amphora.wire.agent_config import ACTIVE_STANDBY
 from lbdrivers_amphora.wire.routes import (
     ActOnBalancer,
-    DeleteCertificate,
     DeleteListeners,
-    GetCertificate,
     GetHaproxy,
-    PutCertificate,
     UploadHaproxy,
 )
 
@@ -79,7 +75,8 @@ def upload(layout: Layout, request: UploadHaproxy) -> Program[Response]:
         text = without_group(request.content.decode())
     except UnicodeDecodeError as error:
         return failure(400, "Invalid request", f"the text is not UTF-8: {error}")
-    if (yield from do(ReadFile(path))) != text.encode():
+    same = (yield from do(ReadFile(path))) == text.encode()
+    if not same or (yield from certificates.changed(layout, balancer, text)):
         yield from do(WriteFile(layout.peer(balancer), peer.encode()))
         yield from do(WriteFile(f"{path}.new", text.encode()))
         checked = yield from do(
@@ -87,6 +84,7 @@ def upload(layout: Layout, request: UploadHaproxy) -> Program[Response]:
         )
         if not checked.ok:
             yield from do(Rename(f"{path}.new", f"{path}.new-failed"))
+            yield from certificates.restore(layout, balancer)
             return failure(400, "Invalid request", checked.words)
         yield from do(Rename(f"{path}.new", path))
     return success(202, etag=md5(request.content))
@@ -179,19 +177,20 @@ def _start(layout: Layout, balancer: str, daemon: Service) -> Program[Response]:
         outcome = yield from do(AwaitHaproxy(daemon, layout.socket(balancer)))
     if not outcome.ok:
         return failure(500, "Error starting haproxy", outcome.words)
-    yield from _note_certificates(layout, balancer)
+    text = yield from do(ReadFile(layout.haproxy_config(balancer)))
+    yield from certificates.settle(layout, balancer, (text or b"").decode(), {})
     return success(202, _started(balancer), transition="restart", commands=[])
 
 
 def _change(layout: Layout, balancer: str, daemon: Service, wanted: bytes) -> Program[Response]:
     """From what is applied to what is wanted, in the mildest way that works."""
     applied = yield from do(ReadFile(layout.haproxy_applied(balancer)))
-    decision = yield from _decide(layout, balancer, applied, wanted)
-    commands: tuple[str, ...] = ()
+    decision, exchange = yield from _decide(layout, balancer, applied, wanted)
     kind = decision.kind
-    if isinstance(decision, Runtime):
-        done = yield from _carry_out(layout, balancer, decision.commands)
-        kind, commands = (kind, decision.commands) if done else ("reload", ())
+    commands: tuple[str, ...] | None = ()
+    if isinstance(decision, Nothing | Runtime):
+        commands = yield from _at_runtime(layout, balancer, decision, exchange)
+        kind = "reload" if commands is None else "runtime" if commands else kind
     if kind == "restart":
         yield from do(StopService(daemon))
         return (yield from _start(layout, balancer, daemon))
@@ -203,29 +202,52 @@ def _change(layout: Layout, balancer: str, daemon: Service, wanted: bytes) -> Pr
         yield from do(Remove(layout.lingering(balancer)))
     if applied != wanted:
         yield from do(WriteFile(layout.haproxy_applied(balancer), wanted))
-    if kind == "reload":
-        yield from _note_certificates(layout, balancer)
-    return success(202, f"Listener {balancer} reloaded", transition=kind, commands=list(commands))
+    if kind == "reload" or exchange is not None:
+        stores = exchange.stores if exchange is not None and kind != "reload" else {}
+        yield from certificates.settle(layout, balancer, wanted.decode(), stores)
+    return success(202, f"Listener {balancer} reloaded", transition=kind, commands=list(commands or ()))
 
 
-def _decide(layout: Layout, balancer: str, applied: bytes | None, wanted: bytes) -> Program[Transition]:
-    current = yield from certificate_revisions(layout, balancer)
-    recorded = yield from applied_certificates(layout, balancer)
-    names = _referenced(current, wanted.decode())
-    if any(recorded.get(name) != current[name] for name in names):
-        return Reload("certificates changed")
+def _at_runtime(
+    layout: Layout, balancer: str, decision: Nothing | Runtime, exchange: Exchange | None
+) -> Program[tuple[str, ...] | None]:
+    """The commands that were carried out; None when one was not."""
+    commands = tuple(decision.commands) if isinstance(decision, Runtime) else ()
+    if exchange is not None and not (yield from certificates.begin(layout, balancer, exchange)):
+        return None
+    if commands and not (yield from _carry_out(layout, balancer, commands)):
+        return None
+    if exchange is None:
+        return commands
+    yield from certificates.end(layout, balancer, exchange)
+    return (*exchange.told, *commands, *exchange.removals)
+
+
+def _decide(
+    layout: Layout, balancer: str, applied: bytes | None, wanted: bytes
+) -> Program[tuple[Transition, Exchange | None]]:
     if applied is None:
-        return Reload("what runs is not known")
-    if applied == wanted:
-        return Nothing()
+        return Reload("what runs is not known"), None
+    tls = yield from certificates.concern(layout, balancer)
+    if applied == wanted and not tls:
+        return Nothing(), None
     try:
-        running, desired = (parse(text.decode()) for text in narrow(applied, wanted))
+        # A certificate may concern every line.
+        running, desired = (parse(text.decode()) for text in ((applied, wanted) if tls else narrow(applied, wanted)))
     except ValueError as error:
         # Another controller's file: valid for HAProxy, which checked it, but not of our form.
-        return Reload(f"not of our form: {error}")
+        if applied != wanted:
+            return Reload(f"not of our form: {error}"), None
+        stale = yield from certificates.changed(layout, balancer, wanted.decode())
+        return (Reload("certificates changed") if stale else Nothing()), None
+    exchange = (yield from certificates.exchange(layout, balancer, running, desired)) if tls else None
+    if isinstance(exchange, NotAtRuntime):
+        return Reload(str(exchange)), None
+    if exchange is not None:
+        running, desired = exchange.running, exchange.wanted
     info, lists = (yield from do(AskHaproxy(layout.socket(balancer), ("show info", "show acl")))) or ("", "")
     lingering = yield from _lingering(layout, balancer, applied)
-    return transition(running, desired, process.read(info, lists, lingering))
+    return transition(running, desired, process.read(info, lists, lingering)), exchange
 
 
 def _carry_out(layout: Layout, balancer: str, commands: tuple[str, ...]) -> Program[bool]:
@@ -271,12 +293,6 @@ def _note_lingering(
         yield from do(WriteFile(layout.lingering(balancer), json.dumps(sorted(left)).encode()))
 
 
-def _referenced(current: Mapping[str, str], text: str) -> tuple[str, ...]:
-    """Certificate files that matter: with one that the text names, all of the load balancer's may be
-    meant (a crt-list names others)."""
-    return tuple(current) if any(name in text for name in current) else ()
-
-
 def _save(layout: Layout, balancer: str, wanted: bytes) -> Program[None]:
     """Carry server states and counters over the reload."""
     answers = yield from do(AskHaproxy(layout.socket(balancer), ("show servers state",)))
@@ -294,6 +310,7 @@ def _save(layout: Layout, balancer: str, wanted: bytes) -> Program[None]:
 def _keep_last_good(layout: Layout, balancer: str, applied: bytes | None, words: str) -> Program[Response]:
     """HAProxy kept its old configuration; so does the disk, else a crash would bring up the bad one."""
     path = layout.haproxy_config(balancer)
+    yield from certificates.restore(layout, balancer)
     if applied is not None:
         yield from do(Rename(path, f"{path}.new-failed"))
         yield from do(WriteFile(path, applied))
@@ -359,49 +376,3 @@ def frontends(text: str) -> list[dict[str, str]]:
         if words[0] == "bind" and "ssl" in words and "crt-list" in words:
             entries[-1]["type"] = "TERMINATED_HTTPS"
     return entries
-
-
-# --- certificates
-
-
-def put_certificate(layout: Layout, request: PutCertificate) -> Program[Response]:
-    """Keep a PEM or crt-list; what runs reads it at its next reload."""
-    path = layout.certificate(request.load_balancer_id, request.name)
-    if (yield from do(ReadFile(path))) != request.content:
-        yield from do(WriteFile(path, request.content))
-    return success(200, etag=md5(request.content))
-
-
-def get_certificate(layout: Layout, request: GetCertificate) -> Program[Response]:
-    """Its digest; the content stays here."""
-    content = yield from do(ReadFile(layout.certificate(request.load_balancer_id, request.name)))
-    if content is None:
-        return failure(404, "Certificate Not Found", f"No certificate with filename: {request.name}")
-    return Response(200, {"md5sum": md5(content)}, md5(content))
-
-
-def delete_certificate(layout: Layout, request: DeleteCertificate) -> Program[Response]:
-    """Remove it; absent is success."""
-    yield from do(Remove(layout.certificate(request.load_balancer_id, request.name)))
-    return success(200)
-
-
-def certificate_revisions(layout: Layout, balancer: str) -> Program[dict[str, str]]:
-    """MD5 of every certificate file on disk."""
-    found: dict[str, str] = {}
-    for name in (yield from do(ListFolder(layout.certificates(balancer)))):
-        content = yield from do(ReadFile(layout.certificate(balancer, name)))
-        if content is not None:
-            found[name] = md5(content)
-    return found
-
-
-def applied_certificates(layout: Layout, balancer: str) -> Program[dict[str, str]]:
-    """MD5 of the certificate files that the process has read."""
-    text = yield from do(ReadFile(layout.certificates_applied(balancer)))
-    return {} if text is None else cast("dict[str, str]", json.loads(text))
-
-
-def _note_certificates(layout: Layout, balancer: str) -> Program[None]:
-    current = yield from certificate_revisions(layout, balancer)
-    yield from do(WriteFile(layout.certificates_applied(balancer), json.dumps(current).encode()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lbdrivers_amphora.agent import balancers, datagrams, exporter, lvs, plugging, reports, vrrp
+from lbdrivers_amphora.agent import balancers, certificates, datagrams, exporter, lvs, plugging, reports, vrrp
 from lbdrivers_amphora.agent.effects import CheckCredential, Program, Reconfigure, WriteFile, do
 from lbdrivers_amphora.agent.interfaces import LOOPBACK, render
 from lbdrivers_amphora.agent.layout import PING_WRAPPER, UNPRIVILEGED_GROUP, Layout
@@ -77,9 +77,9 @@ _PROGRAMS: dict[type[Request], Callable[[Layout, Any], Program[Response]]] = {
     routes.ActOnBalancer: _act,
     routes.DeleteListeners: _delete,
     routes.ListListeners: lambda layout, _request: _listed(layout),
-    routes.PutCertificate: balancers.put_certificate,
-    routes.GetCertificate: balancers.get_certificate,
-    routes.DeleteCertificate: balancers.delete_certificate,
+    routes.PutCertificate: certificates.put,
+    routes.GetCertificate: certificates.get,
+    routes.DeleteCertificate: certificates.delete,
     PlugVip: plugging.plug_vip,
     PlugNetwork: plugging.plug_network,
     UnplugNetwork: plugging.unplug,

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from lbdrivers_amphora.agent.interfaces import InterfaceFile
 from lbdrivers_amphora.agent.totals import WorkerTotals
+from lbdrivers_amphora.haproxy.certificates import Load
 from lbdrivers_amphora.nftables.checks import Target
 from lbdrivers_amphora.wire.report import Totals
 
@@ -158,6 +159,14 @@ class AskHaproxy(Effect[tuple[str, ...] | None]):
 
     socket: str
     commands: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LoadCertificate(Effect[Finished]):
+    """Give a running HAProxy the content of a file; ok once it shows that content."""
+
+    socket: str
+    load: Load
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from lbdrivers_amphora.agent import processes
 from lbdrivers_amphora.agent.effects import Finished
+from lbdrivers_amphora.haproxy import certificates
+from lbdrivers_amphora.haproxy.certificates import Load
 
 _ANSWER_SECONDS = 5.0
 _POLL_SECONDS = 0.005
@@ -65,6 +67,21 @@ def ask_all(path: str, commands: tuple[str, ...]) -> tuple[str, ...] | None:
             return None
         answers.append(answer.strip())
     return tuple(answers)
+
+
+def load_certificate(path: str, load: Load) -> Finished:
+    """Give the process the content of a file, and look whether it has it. What it refused is taken back."""
+    try:
+        content = Path(load.source).read_bytes()
+    except OSError as error:
+        return Finished(ok=False, words=str(error))
+    commands = certificates.commands(load, content)
+    answers = tuple((ask(path, command) or "").strip() for command in commands)
+    if words := certificates.refused(answers):
+        ask(path, f"abort ssl {load.kind} {load.store}")
+        return Finished(ok=False, words=words)
+    shown = ask(path, f"show ssl {load.kind} {load.store}") or ""
+    return Finished(certificates.shows(load, shown, content), f"{load.store} does not show what it was given")
 
 
 def worker_pid(path: str) -> int | None:

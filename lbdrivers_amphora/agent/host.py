@@ -71,6 +71,7 @@ class Host:
             effects.SignalService: self._signal,
             effects.ServicePid: self._pid,
             effects.AskHaproxy: self._ask,
+            effects.LoadCertificate: lambda effect: haproxy_process.load_certificate(effect.socket, effect.load),
             effects.ReloadHaproxy: self._reload,
             effects.AwaitHaproxy: self._await,
             effects.AskWorkers: self._workers,

@@ -47,7 +47,7 @@ class Layout:
         return f"{self.folder(load_balancer_id)}/haproxy.cfg.applied"
 
     def certificates_applied(self, load_balancer_id: str) -> str:
-        """MD5 of the certificate files that the process has read."""
+        """What the process has read of certificates, see ``certificates.Held``."""
         return f"{self.folder(load_balancer_id)}/certificates.applied"
 
     def peer(self, load_balancer_id: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from lbdrivers_amphora.agent import balancers, datagrams, lvs, states
+from lbdrivers_amphora.agent import balancers, certificates, datagrams, lvs, states
 from lbdrivers_amphora.agent.effects import (
     AskDataPaths,
     AskSystem,
@@ -174,8 +174,8 @@ def report(layout: Layout) -> Program[Report]:
 
 def _revisions(layout: Layout, balancer: str) -> Program[dict[str, str]]:
     applied = yield from do(ReadFile(layout.haproxy_applied(balancer)))
-    found = yield from balancers.applied_certificates(layout, balancer)
-    return found | ({} if applied is None else {"haproxy.cfg": md5(applied)})
+    found = yield from certificates.held(layout, balancer)
+    return {**found.files} | ({} if applied is None else {"haproxy.cfg": md5(applied)})
 
 
 def _measure(layout: Layout, balancer: str) -> Program[tuple[Mapping[str, ListenerReport], Mapping[str, PoolReport]]]:
