@@ -9,11 +9,11 @@ from __future__ import annotations
 import secrets
 import string
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from lbdrivers.drivers.amphora import ApplianceReport, Bundle, Facts, TlsFiles, Topology
+from lbdrivers.drivers.amphora import ApplianceReport, Bundle, Facts, Foreteller, TlsFiles, Topology
 from lbdrivers.drivers.compute import RequestChecker
 from lbdrivers.drivers.context import CONTRACT, DriverContext
 from lbdrivers.drivers.profiles import ProfileKind
@@ -27,7 +27,7 @@ from lbdrivers_amphora import inspection
 from lbdrivers_amphora.decide import datagrams, health, profiles
 from lbdrivers_amphora.decide.addressing import same_networks
 from lbdrivers_amphora.decide.datagrams import DatagramDriver
-from lbdrivers_amphora.decide.plan import amphora_actions, tree_actions
+from lbdrivers_amphora.decide.plan import amphora_actions, renewal, tree_actions
 from lbdrivers_amphora.decide.tls import merged, unknown, uses
 from lbdrivers_amphora.decide.topology import TOPOLOGIES, AmphoraPlan, plan_amphorae
 from lbdrivers_amphora.flows import recipes
@@ -216,7 +216,18 @@ class AmphoraProvider:
         def bundle(tree: LoadBalancer) -> Bundle:
             return self._work(balancer, tree, AmphoraPlan(plan.keep, (), ()), tls).bundle(amphora.id)
 
-        return (*actions, *tree_actions(applied, desired, bundle, self._facts(amphora), self._settings.datagrams))
+        facts = self._facts(amphora)
+        actions += tree_actions(applied, desired, bundle, facts, self._settings.datagrams)
+        if files.contents and not actions:
+            actions += self._renewals(amphora, bundle(desired), facts)
+        return tuple(actions)
+
+    def _renewals(self, amphora: Amphora, bundle: Bundle, facts: Facts) -> Iterator[PlannedAction]:
+        """Whether references point to other content than the amphora has."""
+        driver = self._drivers.amphora
+        ((_, report),) = self._reports((amphora,))
+        if report is not None and isinstance(driver, Foreteller):
+            yield from renewal(bundle, driver.revisions(bundle, facts), report.revisions)
 
     def profile_capabilities(self, kind: ProfileKind) -> Mapping[str, str]:
         """See ``ProfileSchemas``."""

@@ -7,6 +7,7 @@ other by runtime commands where they suffice, by a verified reload else. The las
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 

@@ -6,7 +6,7 @@ HAProxy's configuration and to datagrams; what concerns machines comes first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from lbdrivers.drivers.amphora import Bundle, Facts
 from lbdrivers.drivers.provider import Mildness, PlannedAction
@@ -15,9 +15,11 @@ from lbdrivers.model.resources import L7Rule, LoadBalancer, Member, Resource
 from lbdrivers_amphora.decide import datagrams
 from lbdrivers_amphora.decide.datagrams import DatagramDriver
 from lbdrivers_amphora.decide.topology import AmphoraPlan
+from lbdrivers_amphora.haproxy.certificates import Files, NotAtRuntime, exchange, listed
 from lbdrivers_amphora.haproxy.process import Process
 from lbdrivers_amphora.haproxy.transition import transition
 from lbdrivers_amphora.haproxy.translate import translate
+from lbdrivers_amphora.haproxy.translate_tls import certificate_lists
 
 #: Stands for one that answers; how mild a change is does not depend on what it says.
 _SOME_PROCESS = Process(connection_limit=1)
@@ -44,16 +46,50 @@ def tree_actions(
     :param bundle: gives the bundle of one amphora for a tree.
     """
     before = applied
-    running, passed = translate(bundle(before), facts), datagrams.wanted(bundle(before), facts, driver)
+    running, passed = _files(bundle(before), facts), datagrams.wanted(bundle(before), facts, driver)
     labels = {resource.id: f"{kind} {_name(resource)}" for tree in (applied, desired) for kind, resource in tree.walk()}
     for change in diff(applied, desired):
         after = apply_changes(before, (change,))
         if after is None:
             raise ValueError("a desired tree cannot be nothing; removal is another verb")
-        wanted, then_passed = translate(bundle(after), facts), datagrams.wanted(bundle(after), facts, driver)
-        kinds = (Mildness(transition(running, wanted, _SOME_PROCESS).kind), datagrams.mildness(passed, then_passed))
+        wanted, then_passed = _files(bundle(after), facts), datagrams.wanted(bundle(after), facts, driver)
+        kinds = (
+            _mildness(running, wanted, f"{facts.certificate_path}/{after.id}"),
+            datagrams.mildness(passed, then_passed),
+        )
         yield PlannedAction(labels[_subject(change)], _action(change), max(kinds, key=tuple(Mildness).index))
         before, running, passed = after, wanted, then_passed
+
+
+def _files(bundle: Bundle, facts: Facts) -> Files:
+    """HAProxy's configuration with what it refers to. Files are named by their content, so names are digests."""
+    folder = f"{facts.certificate_path}/{bundle.load_balancer.id}/"
+    lists = {
+        name: tuple(path.removeprefix(folder) for path in listed(text.decode()))
+        for name, text in certificate_lists(bundle, facts).items()
+    }
+    sizes = {name: len(secret.reveal()) for name, secret in bundle.tls.contents.items()}
+    return Files(translate(bundle, facts), lists, {name: name for name in bundle.tls.names.values()}, sizes)
+
+
+def _mildness(running: Files, wanted: Files, folder: str) -> Mildness:
+    """As the agent will decide it."""
+    try:
+        found = exchange(folder, running, wanted, {})
+    except NotAtRuntime:
+        return Mildness.RELOAD
+    kind = Mildness(transition(found.running, found.wanted, _SOME_PROCESS).kind)
+    return Mildness.RUNTIME if kind is Mildness.NOTHING and (found.told or found.removals) else kind
+
+
+def renewal(bundle: Bundle, wanted: Mapping[str, str], shown: Mapping[str, str]) -> Iterator[PlannedAction]:
+    """What happens to a tree that is applied, but whose references point to other content by now.
+
+    :param wanted: revisions of the files of the bundle; :param shown: those that its appliance shows.
+    """
+    if any(name in bundle.tls.contents and shown.get(name) != revision for name, revision in wanted.items()):
+        subject = f"load balancer {_name(bundle.load_balancer)}"
+        yield PlannedAction(subject, "renew certificates", Mildness.RUNTIME)
 
 
 def _subject(change: Change) -> str:
