@@ -22,6 +22,7 @@ from lbdrivers.drivers.statistics import ListenerStatistics, StatisticsSink
 from lbdrivers.errors import DriverError, PermanentError, TemporaryError
 from lbdrivers.reconcile.daemon import DaemonContext
 from lbdrivers.reconcile.exposure import Health, Metric
+from lbdrivers.reconcile.outcome import Done
 from lbdrivers_amphora.decide.damping import Damper
 from lbdrivers_amphora.decide.failover import Decision, Observer, decide, is_silent
 from lbdrivers_amphora.decide.health import Outline
@@ -30,10 +31,13 @@ from lbdrivers_amphora.health.journal import Journal
 from lbdrivers_amphora.health.listener import Batch, Crew, Floors, Listener
 from lbdrivers_amphora.health.watch import Changes, Watch
 from lbdrivers_amphora.heartbeat_settings import read_manager
+from lbdrivers_amphora.provider import AmphoraProvider
 from lbdrivers_amphora.settings import read
 
 #: Load balancers whose statuses are found at one time while nothing is received.
 _ROUND = 200
+#: Trees that are read at one time, so that writing is not kept waiting either.
+_TREES = 1000
 #: Seconds between two removals of what was left behind.
 _TIDYING = 60.0
 
@@ -63,6 +67,9 @@ class HealthManager:
         self._settings, heartbeats = read_manager(context.drivers.configuration)
         amphora = read(context.drivers.configuration)
         compute = context.drivers.load("lbdrivers.compute", amphora.compute_driver)
+        if self._settings.failover_threads:
+            # What failovers are done by is imported here, in the main thread, and not in theirs.
+            context.drivers.load("lbdrivers.providers", AmphoraProvider.name)
         self._journal = Journal(context.store, context.store.records)
         vantages = compute if isinstance(compute, Vantage) else None
         settings, wall = self._settings, context.drivers.now
@@ -90,6 +97,7 @@ class HealthManager:
         context.exposure.metrics.append(self._metrics)
         context.exposure.health = self._health
         self._trouble = ""
+        self._hurry = False
         self._failovers = 0
         self._tidied = time.monotonic()
         threads = self._settings.failover_threads
@@ -97,7 +105,17 @@ class HealthManager:
 
     def serve(self) -> None:
         """Listen and decide until told to stop."""
-        clerk = threading.Thread(target=self._keep, name="clerk")
+        failures: list[BaseException] = []
+
+        def keep() -> None:
+            try:
+                self._keep()
+            except BaseException as error:  # noqa: BLE001 - raised again below: half a health manager is none
+                failures.append(error)
+            finally:
+                self._context.stop.set()
+
+        clerk = threading.Thread(target=keep, name="clerk")
         clerk.start()
         try:
             self._listen()
@@ -106,6 +124,8 @@ class HealthManager:
             clerk.join()
             if self._workers is not None:
                 self._workers.shutdown(wait=True, cancel_futures=True)
+        if failures:
+            raise failures[0]
 
     # -- the thread that receives -----------------------------------------------------------------
 
@@ -168,19 +188,29 @@ class HealthManager:
                     checked = began
                     self._look()
                     self._decide()
-                self._trouble = ""
+                self._in_trouble("")
             except TemporaryError as error:
-                self._tell(f"the database is away: {error.operator}")
-                self._trouble = "the database is away"
+                self._in_trouble(f"the database is away: {error.operator}")
                 checked = began
-            except DriverError as error:
-                self._tell(error.operator)
-            pause = min(settings.flush_interval, settings.check_interval)
+            except PermanentError as error:
+                if not restored:
+                    raise
+                self._in_trouble(error.operator)
+            pause = 0.0 if self._hurry else min(settings.flush_interval, settings.check_interval)
             stop.wait(max(0.0, pause - (time.monotonic() - began)))
         try:
             self._flush()
         except DriverError as error:
             self._tell(f"not written: {error.operator}")
+
+    def _in_trouble(self, words: str) -> None:
+        """What keeps the clerk from its work, told once; nothing when it is over."""
+        if words != self._trouble:
+            if words:
+                self._tell(words)
+            else:
+                self._context.say("the database is back")
+        self._trouble = words
 
     def _begin(self) -> None:
         self._context.store.migrate()
@@ -208,12 +238,13 @@ class HealthManager:
     def _settle(self) -> None:
         """Find the statuses that may have changed; in pieces, so that receiving is never kept waiting for long."""
         with self._lock:
-            wanting = self._watch.wanting_trees()
-        for identity in wanting:
-            tree = self._journal.tree(identity)
-            if tree is not None:
-                with self._lock:
-                    self._watch.look(Outline.of(tree))
+            wanting = self._watch.wanting_trees()[:_TREES]
+        for begin in range(0, len(wanting), _ROUND):
+            outlines = [Outline.of(tree) for tree in self._journal.trees(wanting[begin : begin + _ROUND])]
+            with self._lock:
+                for outline in outlines:
+                    self._watch.look(outline)
+        self._hurry = len(wanting) == _TREES
         while True:
             with self._lock:
                 changed = self._watch.settle(time.monotonic(), _ROUND)
@@ -291,7 +322,15 @@ class HealthManager:
             return
         self._context.say(f"amphora {amphora_id} of {load_balancer_id} is silent: failover")
         if self._workers is not None:
-            self._workers.submit(self._context.engine.run, load_balancer_id)
+            self._workers.submit(self._work, load_balancer_id)
+
+    def _work(self, load_balancer_id: str) -> None:
+        """Carry the failover out; one that fails is asked for again later, or is taken up by a worker."""
+        outcome = self._context.engine.run(load_balancer_id)
+        if isinstance(outcome, Done):
+            self._context.say(f"{load_balancer_id} is as it is wanted")
+        else:
+            self._tell(f"{load_balancer_id}: {outcome.cause.operator}")
 
     def _report(self, decision: Decision) -> None:
         """Say what is new of it."""

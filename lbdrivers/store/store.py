@@ -193,6 +193,12 @@ class Store:
             rows = connection.execute(select(_T.id, _T.generation, _T.status))
             return {row.id: (row.generation, ProvisioningStatus(row.status)) for row in rows}
 
+    def desired(self, load_balancer_ids: Sequence[str]) -> tuple[LoadBalancer, ...]:
+        """The wanted trees of these, of those that there are; some hundred ids at one time."""
+        query = select(_T.desired).where(_T.id.in_(load_balancer_ids))
+        with self._database.read() as connection:
+            return tuple(self._trees.read(text) for text in connection.execute(query).scalars())
+
     def owner_of(self, object_id: str) -> str | None:
         """Id of the load balancer whose desired tree has an object of that id, or None."""
         with self._database.read() as connection:

@@ -60,10 +60,9 @@ class Journal:
             serves = Amphora.model_validate(record.data).status is AmphoraStatus.ALLOCATED
             self._serving[record.id] = (record.version, serves)
 
-    def tree(self, load_balancer_id: str) -> LoadBalancer | None:
-        """The wanted tree, or None when there is none any more."""
-        entry = self._store.get(load_balancer_id)
-        return None if entry is None else entry.desired
+    def trees(self, load_balancer_ids: Sequence[str]) -> tuple[LoadBalancer, ...]:
+        """The wanted trees of some hundred load balancers, of those that there still are."""
+        return self._store.desired(load_balancer_ids)
 
     def restore(self) -> tuple[list[Heard], list[Operating]]:
         """What an earlier life wrote down."""

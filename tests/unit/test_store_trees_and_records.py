@@ -326,3 +326,4 @@ def test_how_all_stand_is_told_without_their_trees(store: Store) -> None:
     tree = make_tree()
     store.submit(tree, "memory")
     assert store.standings() == {tree.id: (1, ProvisioningStatus.PENDING_CREATE)}
+    assert store.desired([tree.id, identity(9)]) == (tree,)
