@@ -25,6 +25,7 @@ from rich.text import Text
 
 from examples.demo import leftovers
 from examples.demo.client import Client, SteadyLoad
+from examples.demo.health import HealthManager, write_configuration
 from examples.demo.world import World
 from lbdrivers.errors import DriverError
 from lbdrivers_amphora.site import unprivileged
@@ -35,6 +36,8 @@ DOCUMENT = Path(__file__).parents[1] / "web.yaml"
 #: what the acceptance of this demonstration allows
 FIRST_RESPONSE_LIMIT_MS = 4000
 TAKEOVER_LIMIT_MS = 1000
+#: Three heartbeats are missed, and one look more.
+DETECT_LIMIT_MS = 6000
 
 
 class Broken(Exception):
@@ -84,6 +87,7 @@ class Commands:
 
     def __init__(self, story: Story, state: Path) -> None:
         self._story = story
+        self.configuration = write_configuration(state)
         self._environment = {**os.environ, "LBDRIVERS_STATE_PATH": str(state), "COLUMNS": "110"}
         if story.console.is_terminal:
             self._environment["FORCE_COLOR"] = "1"
@@ -105,10 +109,13 @@ class Commands:
         answer: dict[str, Any] = json.loads(result.stdout)
         return answer
 
+    def watch(self) -> HealthManager:
+        """A health manager, in the background."""
+        return HealthManager(self._program, self.configuration, self._environment)
+
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self._program, *arguments], env=self._environment, capture_output=True, text=True, check=False, timeout=180
-        )
+        command = [self._program, "--config-file", str(self.configuration), *arguments]
+        return subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False, timeout=180)
 
 
 def require(condition: bool, otherwise: str) -> None:
@@ -118,7 +125,7 @@ def require(condition: bool, otherwise: str) -> None:
 
 
 class Demonstration:
-    """The nine steps."""
+    """The steps."""
 
     def __init__(self, story: Story, state: Path) -> None:
         self.story = story
@@ -131,6 +138,7 @@ class Demonstration:
             "failed_requests": 0,
             "failed_during_member_add": None,
             "takeover_gap_ms": None,
+            "detect_ms": None,
             "replace_ms": None,
             "left_over": [],
         }
@@ -139,6 +147,21 @@ class Demonstration:
         self.world = World(state, self._members()[0]["subnet_id"], self.document["loadbalancer"]["vip_subnet_id"])
         self._gap_attempts = 0
         self._client: Client | None = None
+        self._health: HealthManager | None = None
+
+    @property
+    def health(self) -> HealthManager:
+        """The health manager, once it is there."""
+        if self._health is None:
+            raise Broken("there is no health manager yet")
+        return self._health
+
+    def close(self) -> None:
+        """End what runs in the background."""
+        if self._health is not None:
+            self._health.close()
+        self.commands.configuration.unlink(missing_ok=True)
+        self.world.close()
 
     @property
     def client(self) -> Client:
@@ -153,15 +176,15 @@ class Demonstration:
             self._start_world()
         with self.story.step("One file in, a load balancer with two amphorae out"):
             self._create()
-        with self.story.step("What it looks like"):
-            self.commands.show("show", self.name)
+        with self.story.step("A health manager hears its amphorae"):
+            self._watch()
         with self.story.step("Requests through the VIP"):
             self._balance()
         with self.story.step("A member stops, and comes back"):
             self._lose_member()
         with self.story.step("A third member joins under a steady load"):
             self._add_member()
-        with self.story.step("The amphora that holds the VIP is killed"):
+        with self.story.step("The amphora that holds the VIP is killed; nobody does anything about it"):
             self._take_over()
         with self.story.step("Statistics, compared with what the client sent"):
             self._compare_statistics()
@@ -190,6 +213,14 @@ class Demonstration:
             f"created in {self.figures['create_ms']} ms; first response after {self.figures['first_response_ms']} ms"
         )
         require(self.figures["first_response_ms"] <= FIRST_RESPONSE_LIMIT_MS, "the first response came too late")
+
+    def _watch(self) -> None:
+        self._health = self.commands.watch()
+        started = time.monotonic()
+        while self.commands.ask("show", self.name)["operating_status"] != "ONLINE":
+            require(time.monotonic() - started < 30, "no heartbeats within 30 s")
+        self.commands.show("show", self.name)
+        self.story.ok("statuses and statistics come from heartbeats from here on")
 
     def _balance(self) -> None:
         answers = self.client.burst(20)
@@ -239,7 +270,7 @@ class Demonstration:
         self.story.ok(f"{len(answers)} requests meanwhile, none failed; the same HAProxy processes as before")
 
     def _take_over(self) -> None:
-        self._statistics()  # what the dying amphora has counted is read while it lives
+        self._statistics()  # what the dying amphora has counted is heard while it lives
         holder = self._holder()
         self.story.say(f"kill -9: every process of amphora {holder['id']} ({holder['role']})")
         before = len(self.client.answers)
@@ -252,10 +283,14 @@ class Demonstration:
         self.figures["takeover_gap_ms"] = milliseconds(answer.at - killed)
         self.story.ok(f"the VIP moved: clients waited {self.figures['takeover_gap_ms']} ms")
         require(self.figures["takeover_gap_ms"] <= TAKEOVER_LIMIT_MS, "the takeover took too long")
-        started = time.monotonic()
         with SteadyLoad(self.client, threads=2) as load:
-            self.commands.show("failover", self.name)
-            self.figures["replace_ms"] = milliseconds(time.monotonic() - started)
+            require(self.health.says(f"amphora {holder['id']}", 30), "its silence is not noticed within 30 s")
+            detected = time.monotonic()
+            require(self.health.says("is as it is wanted", 60), "the pair is not whole within 60 s")
+            self.figures["detect_ms"] = milliseconds(detected - killed)
+            self.figures["replace_ms"] = milliseconds(time.monotonic() - detected)
+        self.story.ok(f"its silence was noticed after {self.figures['detect_ms']} ms, and it is being replaced")
+        require(self.figures["detect_ms"] <= DETECT_LIMIT_MS, "its silence was noticed too late")
         failed = [found for found in load.answers if found.body is None]
         require(not failed, f"{len(failed)} requests failed while the replacement was built: {failed[:3]}")
         self.commands.show("show", self.name)
@@ -294,13 +329,14 @@ class Demonstration:
         raise Broken("no amphora holds the VIP")
 
     def _statistics(self) -> dict[str, int]:
-        """Totals, once all connections are closed on both sides."""
+        """Totals, once all connections are closed on both sides and heartbeats have told of each."""
         end = time.monotonic() + 10
+        good = sum(answer.body is not None for answer in self.client.answers)
         while True:
             total: dict[str, int] = self.commands.ask("stats", self.name)["total"]
-            if total["active_connections"] == 0:
+            if total["active_connections"] == 0 and total["total_connections"] >= good:
                 return total
-            require(time.monotonic() < end, f"connections stay open: {total}")
+            require(time.monotonic() < end, f"of {good} requests that were answered this was heard: {total}")
 
     def _wait_for_member(self, name: str, status: str, limit: float = 30) -> float:
         started = time.monotonic()
@@ -342,7 +378,7 @@ def main() -> int:
         with contextlib.suppress(Broken):
             demonstration.run()
     finally:
-        demonstration.world.close()
+        demonstration.close()
         held = not story.failures
         left = leftovers.compare(before, state) if held else []
         leftovers.clean(state)
