@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -30,6 +34,7 @@ from lbdrivers_amphora.wire.heartbeat import Heartbeat, seal_own
 PAIRS = 6
 KEY = "a-key-of-these-tests-alone-0123456789"
 TIMEOUT = 2
+PROGRAM = str(Path(sys.executable).parent / "lbdrivers")
 
 
 def name(kind: str, number: int) -> str:
@@ -62,19 +67,24 @@ class Fleet:
         self._thread.join()
 
 
+def configure(folder: Path, port: int, more: str) -> Path:
+    """A configuration file for a health manager that is in a hurry."""
+    file = folder / "health.conf"
+    file.write_text(
+        f"[health_manager]\nbind_port = {port}\ncontroller_ip_port_list = 127.0.0.1:{port}\nheartbeat_key = {KEY}\n"
+        f"heartbeat_interval = 1\nheartbeat_timeout = {TIMEOUT}\n"
+        "flush_interval = 0.1\nhealth_check_interval = 0.1\n"
+        f"failover_threads = 0\nfailover_grace = 2\n{more}"
+        "[controller_worker]\ncompute_driver = memory\nnetwork_driver = memory\namphora_driver = memory\n"
+    )
+    return file
+
+
 class Manager:
     """The daemon in a thread, and what it says."""
 
     def __init__(self, folder: Path, store: Store, port: int, more: str = "") -> None:
-        file = folder / "health.conf"
-        file.write_text(
-            f"[health_manager]\nbind_port = {port}\ncontroller_ip_port_list = 127.0.0.1:{port}\nheartbeat_key = {KEY}\n"
-            f"heartbeat_interval = 1\nheartbeat_timeout = {TIMEOUT}\n"
-            "flush_interval = 0.1\nhealth_check_interval = 0.1\n"
-            f"failover_threads = 0\nfailover_grace = 2\n{more}"
-            "[controller_worker]\ncompute_driver = memory\nnetwork_driver = memory\namphora_driver = memory\n"
-        )
-        configuration = settings.load([file], folder)
+        configuration = settings.load([configure(folder, port, more)], folder)
         self.heartbeats = read_manager(configuration)[1]
         drivers = registry.make_context(configuration, store.records)
         provider = MemoryProvider(drivers)
@@ -128,6 +138,10 @@ class World:
         if self.fleet is None:
             self.fleet = Fleet(self.port, made.heartbeats)
         return made
+
+    def start_fleet(self, heartbeats: HeartbeatSettings) -> None:
+        """For a health manager that runs elsewhere."""
+        self.fleet = Fleet(self.port, heartbeats)
 
     def fall_silent(self, *numbers: int) -> None:
         assert self.fleet is not None
@@ -183,6 +197,7 @@ def test_exactly_the_silent_are_failed_over_and_many_at_once_are_not(world: Worl
     world.nothing_for(TIMEOUT, frozenset({0}))
 
 
+@pytest.mark.long
 def test_a_database_that_cannot_be_written_costs_nobody_anything(world: World) -> None:
     world.watch()
     world.eventually(lambda: len(world.heard()) == 2 * PAIRS)
@@ -204,6 +219,7 @@ def test_one_that_hears_nobody_is_blind_and_says_so(world: World) -> None:
     world.nothing_for(1)
 
 
+@pytest.mark.long
 def test_one_that_was_just_started_waits_for_a_whole_timeout(world: World) -> None:
     first = world.watch()
     world.eventually(lambda: len(world.heard()) == 2 * PAIRS)
@@ -216,6 +232,7 @@ def test_one_that_was_just_started_waits_for_a_whole_timeout(world: World) -> No
     assert time.monotonic() - began > TIMEOUT
 
 
+@pytest.mark.long
 def test_a_dry_run_reports_and_does_nothing(world: World) -> None:
     manager = world.watch("dry_run = true\n")
     world.eventually(lambda: len(world.heard()) == 2 * PAIRS)
@@ -224,6 +241,7 @@ def test_a_dry_run_reports_and_does_nothing(world: World) -> None:
     world.nothing_for(1)
 
 
+@pytest.mark.long
 def test_two_that_share_the_fleet_ask_each_other(world: World) -> None:
     """Each hears the part that the kernel gives it; neither takes the other's part for dead."""
     for _ in range(2):
@@ -233,3 +251,35 @@ def test_two_that_share_the_fleet_ask_each_other(world: World) -> None:
     assert not any("breaker" in words or "hears nobody" in words for one in world.managers for words in one.said)
     world.fall_silent(0)
     world.eventually(lambda: world.wanted() == {0})
+
+
+@pytest.mark.long
+def test_the_command_with_several_processes(world: World) -> None:
+    file = configure(world.folder, world.port, "health_update_threads = 3\n")
+    log = world.folder / "log"
+    command = [PROGRAM, "--state", str(world.folder), "--config-file", str(file), "health-manager"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    try:
+        world.start_fleet(read_manager(settings.load([file], world.folder))[1])
+        world.eventually(lambda: len(world.heard()) == 2 * PAIRS)
+        world.nothing_for(TIMEOUT + 1)
+        listeners = children(process.pid)
+        assert len(listeners) == 3
+        os.kill(listeners[0], signal.SIGKILL)
+        world.eventually(lambda: "a listener died and was started again" in log.read_text())
+        world.eventually(lambda: len(set(children(process.pid)) - set(listeners)) == 1)
+        world.nothing_for(TIMEOUT)
+        world.fall_silent(0)
+        world.eventually(lambda: world.wanted() == {0})
+        listeners = children(process.pid)
+        process.terminate()
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+    world.eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in listeners))
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
