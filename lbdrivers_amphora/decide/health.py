@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 
 from lbdrivers.drivers.amphora import ApplianceReport
 from lbdrivers.drivers.provider import Statistics
-from lbdrivers.model.resources import HealthMonitor, L7Policy, L7Rule, LoadBalancer
+from lbdrivers.model.resources import HealthMonitor, L7Policy, L7Rule, Listener, ListenerProtocol, LoadBalancer
 from lbdrivers.model.status import OperatingStatus, worst
 from lbdrivers_amphora.wire.heartbeat import Heartbeat, PoolBeat
 
 _O = OperatingStatus
 Statuses = Mapping[str, OperatingStatus]
 _LISTENER = {"OPEN": _O.ONLINE, "FULL": _O.DEGRADED}
+_DATAGRAM = (ListenerProtocol.UDP, ListenerProtocol.SCTP)
 _POOL = {"UP": _O.ONLINE, "DOWN": _O.ERROR}
 #: beginning of HAProxy's word for a server -> status; None leaves it what it was.
 _MEMBER: tuple[tuple[str, OperatingStatus | None], ...] = (
@@ -51,6 +52,8 @@ class Outline:
     """What statuses need to know of a tree; small, as a health manager keeps one of every load balancer.
 
     :param listeners: (id, admin_state_up).
+    :param required: the listeners that a healthy amphora reports. UDP and SCTP listeners are not among them: not
+        every way to balance datagrams can tell of them.
     :param pools: (id, member ids).
     :param fixed: statuses that follow from the tree alone: monitors, policies, rules.
     """
@@ -59,6 +62,7 @@ class Outline:
     admin_state_up: bool
     zone: str | None
     listeners: tuple[tuple[str, bool], ...]
+    required: tuple[str, ...]
     pools: tuple[tuple[str, tuple[str, ...]], ...]
     fixed: tuple[tuple[str, OperatingStatus], ...]
 
@@ -73,14 +77,10 @@ class Outline:
             admin_state_up=tree.admin_state_up,
             zone=tree.availability_zone,
             listeners=tuple((listener.id, listener.admin_state_up) for listener in tree.listeners),
+            required=tuple(listener.id for listener in tree.listeners if _is_required(tree, listener)),
             pools=tuple((pool.id, tuple(member.id for member in pool.members)) for pool in tree.pools),
             fixed=tuple((one.id, _O.ONLINE if one.admin_state_up else _O.OFFLINE) for one in switches),
         )
-
-    @property
-    def wanted_listeners(self) -> int:
-        """How many listeners each amphora must report."""
-        return sum(up for _, up in self.listeners) if self.admin_state_up else 0
 
     def ids(self) -> list[str]:
         """Every resource but the load balancer itself."""
@@ -91,6 +91,10 @@ class Outline:
             *members,
             *(name for name, _ in self.fixed),
         ]
+
+
+def _is_required(tree: LoadBalancer, listener: Listener) -> bool:
+    return tree.admin_state_up and listener.admin_state_up and listener.protocol not in _DATAGRAM
 
 
 def view_of_report(report: ApplianceReport) -> View:
@@ -195,11 +199,11 @@ def _member(member: str, states: Sequence[PoolBeat], before: Statuses) -> Operat
 
 
 def is_complete(outline: Outline, view: View, *, pending: bool) -> bool:
-    """Whether the amphora reports as many listeners as it should: one that does not is not healthy.
+    """Whether the amphora reports the listeners that it should: one that misses any is not healthy.
 
     :param pending: whether a change is on its way; then nobody can tell what it should report.
     """
-    return pending or not outline.admin_state_up or len(view.listeners) == outline.wanted_listeners
+    return pending or all(listener in view.listeners for listener in outline.required)
 
 
 def total_statistics(parts: Iterable[Mapping[str, Statistics]]) -> dict[str, Statistics]:

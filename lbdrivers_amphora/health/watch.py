@@ -73,8 +73,8 @@ class _Balancer:
     """Its availability zone, once its tree was seen."""
     outline: Outline | None = None
     """Of its wanted tree; None when that must be looked at (again)."""
-    complete: int | None = None
-    """How many listeners each amphora must report; None while unknown or open."""
+    required: tuple[str, ...] = ()
+    """The listeners that each amphora must report; none while that is unknown or open."""
     statuses: Mapping[str, OperatingStatus] = field(default_factory=dict)
 
 
@@ -126,7 +126,7 @@ class Watch:
             balancer = self._balancers.setdefault(identity, _Balancer())
             standing = standings.get(identity)
             if balancer.standing != standing or balancer.amphorae != amphorae:
-                balancer.standing, balancer.complete, balancer.outline = standing, None, None
+                balancer.standing, balancer.required, balancer.outline = standing, (), None
                 self._unsettled.add(identity)
             balancer.amphorae = amphorae
         self._unsettled &= self._balancers.keys()
@@ -158,7 +158,7 @@ class Watch:
                 return
         else:
             self._listen(amphora, beat)
-            if balancer.complete is not None and len(beat.listeners) != balancer.complete:
+            if not all(listener in beat.listeners for listener in balancer.required):
                 self.incomplete.add(beat.amphora_id)
                 self._touched.add(beat.amphora_id)
                 return
@@ -207,8 +207,7 @@ class Watch:
         if balancer is None or balancer.standing is None:
             return
         balancer.outline, balancer.zone = outline, outline.zone or EVERYWHERE
-        known = not balancer.standing.pending and outline.admin_state_up
-        balancer.complete = outline.wanted_listeners if known else None
+        balancer.required = () if balancer.standing.pending else outline.required
 
     def settle(self, now: float, most: int = 1 << 30) -> Changed:
         """Find the statuses that may have changed, of so many load balancers; those that did, by object id."""

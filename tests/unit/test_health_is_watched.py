@@ -154,6 +154,19 @@ def test_an_amphora_that_misses_a_listener_does_not_count_as_heard_but_is_listen
     assert silence(watch, 30.0)[FIRST] == 0.0
 
 
+@pytest.mark.parametrize("protocol", ["UDP", "SCTP"])
+def test_a_datagram_listener_that_is_not_told_of_makes_nobody_sick(protocol: str) -> None:
+    """The way in which this amphora balances datagrams may have nothing to tell."""
+    datagrams = pool("datagrams", protocol=protocol)
+    more = listener("more", protocol=protocol, protocol_port=53, default_pool_id=datagrams.id)
+    whole = tree((LISTENER, more), (POOL, datagrams))
+    watch = watching(whole=whole)
+    watch.hear(beat(), 0.0, 0.0)
+    settle(watch, 0.0, whole)
+    watch.hear(beat(sequence=1), 10.0, 10.0)
+    assert silence(watch, 10.0)[FIRST] == 0.0
+
+
 def test_while_a_change_is_on_its_way_nobody_knows_how_many_listeners_there_should_be() -> None:
     watch = watching(Standing(2, pending=True, busy=True))
     watch.hear(beat(), 0.0, 0.0)
