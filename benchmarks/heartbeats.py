@@ -117,7 +117,7 @@ def populate(store: Store, fleet: int, members: int) -> None:
 class Manager:
     """The real command, listening on a port of the loopback."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     port: int
     store: Store
 
@@ -161,11 +161,15 @@ def manager(url: str, store: Store, folder: Path) -> Iterator[Manager]:
         "heartbeat_timeout = 3600\nfailover_threads = 0\n"
     )
     command = [PROGRAM, "--config-file", str(file), "health-manager"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
-        said = {next(iter(process.stdout or ())).partition(" ")[0] for _ in range(2)}
-        if said != {"listening", "watching"}:
-            raise RuntimeError(f"the health manager does not come up: {said}")
+        deadline = time.monotonic() + 60
+        while not ("listening" in (said := log.read_text()) and "watching" in said):
+            if time.monotonic() > deadline or process.poll() is not None:
+                raise RuntimeError(f"the health manager does not come up: {said}")
+            time.sleep(0.05)
         yield Manager(process, port, store)
     finally:
         process.terminate()

@@ -254,7 +254,8 @@ class HealthManager:
                 break
         self._damper, news = self._damper.due(time.monotonic(), self._settings.damping)
         for name, (before, after) in news.items():
-            self._context.say(f"{name} is {after}" if before is None else f"{name} is {after}, was {before}")
+            if before is not None:  # what is known for the first time is no change
+                self._context.say(f"{name} is {after}, was {before}")
 
     def _flush(self) -> None:
         with self._lock:
