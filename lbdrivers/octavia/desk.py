@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from lbdrivers.drivers.context import Conflict, Record, Records
 from lbdrivers.drivers.provider import Statistics
+from lbdrivers.errors import DriverError
 from lbdrivers.model.kinds import Kind
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.status import OperatingStatus, ProvisioningStatus
@@ -153,22 +154,32 @@ class Desk:
         return {}
 
     def _carried_out(self, parts: Iterator[tuple[str, Standing]], names: tuple[str, str]) -> Mapping[str, Any]:
-        texts = self._texts()
         news: dict[str, Standing] = {}
         answer: Mapping[str, Any] = _OK
         try:
+            texts = self._texts()
             for identity, part in parts:
                 for owner in _owners(texts, identity):
                     news[owner] = _joined(news.get(owner, Standing()), part)
         except _Bad as error:
             answer = {"status_code": 500, "fault_string": str(error), names[0]: error.kind, names[1]: error.identity}
-        for owner, part in news.items():
-            self.change(owner, lambda old, part=part: _joined(old, part))  # type: ignore[misc]  # mypy infers no lambda with a default
+        except DriverError as error:
+            return _not_now(error)
+        try:
+            for owner, part in news.items():
+                self.change(owner, lambda old, part=part: _joined(old, part))  # type: ignore[misc]  # mypy infers no lambda with a default
+        except DriverError as error:
+            return _not_now(error)
         return answer
 
     def _texts(self) -> tuple[tuple[str, str], ...]:
         """Every load balancer's record as text: looked into before a tree is parsed, which takes longer."""
         return tuple((record.id, json.dumps(record.data)) for record in self._records.list(_BALANCER))
+
+
+def _not_now(error: DriverError) -> Mapping[str, Any]:
+    """An answer at once: without one, DriverLibrary waits for half a minute, and its driver with it."""
+    return {"status_code": 500, "fault_string": error.operator}
 
 
 def _owners(texts: tuple[tuple[str, str], ...], identity: str) -> tuple[str, ...]:

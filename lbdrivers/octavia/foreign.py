@@ -293,8 +293,9 @@ class ForeignProvider:
 
     def _serve(self) -> None:
         """Have the sockets served: by us, unless somebody does already."""
-        if self._sockets:
+        if self._sockets and all(one.is_found() for one in self._sockets):
             return
+        self.close()
         paths = self._settings.sockets
         handlers = {paths.status: self.desk.status, paths.stats: self.desk.statistics, paths.get: self.desk.get}
         if all(is_served(path) for path in handlers):

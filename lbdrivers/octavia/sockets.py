@@ -54,29 +54,40 @@ class AgentSocket:
         self._ending = threading.Event()
         self._slots = threading.Semaphore(_SERVED)
         self._listener = _listening(path)
+        self._file = _identity(path)
         self._thread = threading.Thread(target=self._accept, name=f"octavia-{path.name}", daemon=True)
         self._thread.start()
 
+    def is_found(self) -> bool:
+        """Whether the file at the path is still the one that is listened at: others may clean up folders."""
+        return _identity(self._path) == self._file
+
     def close(self) -> None:
-        """Stop listening and remove the file; requests that are on are answered."""
+        """Remove the file and stop listening; who has connected is answered."""
+        # First the file: nobody may find one that nobody listens at. And while it is listened at nobody
+        # takes its place, so that it is ours that goes.
+        if self.is_found():
+            self._path.unlink(missing_ok=True)
         self._ending.set()
         with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes who accepts
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes who accepts, after the last that waits
         self._thread.join()
-        # First the file: nobody may find one that nobody listens at.
-        self._path.unlink(missing_ok=True)
         self._listener.close()
 
     def _accept(self) -> None:
         self._listener.settimeout(_LOOK)
-        while not self._ending.is_set():
+        while True:
             if not self._slots.acquire(timeout=_LOOK):
+                if self._ending.is_set():
+                    return
                 continue
             try:
                 connection, _address = self._listener.accept()
             except OSError as error:
                 self._slots.release()
-                if not (isinstance(error, TimeoutError) or self._ending.is_set()):
+                if self._ending.is_set():
+                    return
+                if not isinstance(error, TimeoutError):
                     LOG.warning("%s: a connection could not be taken: %s", self._path, error)
                     self._ending.wait(_LOOK)
                 continue
@@ -134,9 +145,20 @@ def is_served(path: Path) -> bool:
         client.settimeout(_PATIENCE)
         try:
             client.connect(str(path))
-        except OSError:
+        except (FileNotFoundError, ConnectionRefusedError):
             return False
+        except OSError:  # such as EAGAIN: so many wait there that one more is not let in
+            return path.is_socket()
     return True
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells one file from another at the same path; None when there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _received(connection: socket.socket) -> Mapping[str, Any]:

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from lbdrivers.drivers.context import Record
 from lbdrivers.errors import TemporaryError
-from lbdrivers.octavia.sockets import LARGEST, AgentSocket
+from lbdrivers.memory.records import MemoryRecords
+from lbdrivers.octavia.desk import Desk
+from lbdrivers.octavia.sockets import LARGEST, AgentSocket, is_served
 
 
 def echoed(request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -117,3 +120,65 @@ def test_a_path_is_served_once_and_a_file_left_behind_is_replaced(path: Path, tm
     served = AgentSocket(left, echoed)
     assert exchanged(left, framed(b"{}")).endswith(b'{"heard": {}}')
     served.close()
+
+
+def test_one_that_closes_leaves_the_file_of_who_took_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "status.sock"
+    first = AgentSocket(path, echoed)
+    path.unlink()  # as by somebody who cleans up
+    assert not first.is_found()
+    second = AgentSocket(path, echoed)
+    first.close()
+    assert second.is_found()
+    assert exchanged(path, framed(b"{}")).endswith(b'{"heard": {}}')
+    second.close()
+
+
+def test_a_crowd_at_the_door_does_not_look_like_an_empty_house(tmp_path: Path) -> None:
+    """A full backlog refuses connections, too; who took that for a dead server would take its place."""
+    path = tmp_path / "busy.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as busy:
+        busy.bind(str(path))
+        busy.listen(0)
+        waiting = []
+        try:
+            while not waiting or connected(waiting[-1], path):
+                waiting.append(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            assert is_served(path)
+        finally:
+            for client in waiting:
+                client.close()
+    assert not is_served(path)
+
+
+def connected(client: socket.socket, path: Path) -> bool:
+    client.setblocking(False)
+    try:
+        client.connect(str(path))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def test_who_has_connected_is_answered_while_it_closes(tmp_path: Path) -> None:
+    path = tmp_path / "closing.sock"
+    served = AgentSocket(path, echoed)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.connect(str(path))
+        served.close()
+        client.settimeout(20)
+        client.sendall(framed(b"{}"))
+        assert client.recv(4096).endswith(b'{"heard": {}}')
+
+
+class OutOfReach(MemoryRecords):
+    """Records in a database that does not answer."""
+
+    def list(self, kind: str, owner: str | None = None) -> tuple[Record, ...]:
+        raise TemporaryError("the database does not answer")
+
+
+@pytest.mark.parametrize("socket_", ["status", "statistics"])
+def test_what_cannot_be_written_now_is_answered_and_not_waited_for(socket_: str) -> None:
+    answer = getattr(Desk(OutOfReach()), socket_)({"listeners": [{"id": "1", "operating_status": "ONLINE"}]})
+    assert answer == {"status_code": 500, "fault_string": "the database does not answer"}
