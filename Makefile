@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What the main job runs on, and what the tests start besides.
 RUN_PACKAGES := haproxy keepalived iproute2 nftables conntrack procps util-linux iputils-ping python3-venv
 TEST_PACKAGES := mariadb-server postgresql redis-server nginx libnginx-mod-stream
-LONG_PACKAGES := qemu-system-x86 busybox-static
+LONG_PACKAGES := etcd-server ovn-central qemu-system-x86 busybox-static zookeeper
 PACKAGES := $(RUN_PACKAGES)
 test test-long coverage bench: PACKAGES += $(TEST_PACKAGES)
 test-long: PACKAGES += $(LONG_PACKAGES)

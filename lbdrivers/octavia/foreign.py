@@ -209,6 +209,7 @@ class ForeignProvider:
         return held
 
     def _made(self) -> Any:
+        settings.configure_foreign(self._settings.config_files)
         driver = self._driver()
         driver.name = self.name
         return driver
@@ -324,7 +325,14 @@ def _user(error: Exception) -> str:
 
 
 def _operator(error: Exception) -> str:
-    return str(getattr(error, "operator_fault_string", "") or f"{type(error).__name__}: {error}")
+    """What it says; where drivers pack it into "an unknown error", what it came from says, too."""
+    cause = error.__cause__ or error.__context__
+    told = [_words(one) for one in (error, cause) if one is not None]
+    return "; because of: ".join(dict.fromkeys(told))
+
+
+def _words(error: BaseException) -> str:
+    return str(getattr(error, "operator_fault_string", "") or f"{type(error).__name__}: {error}").rstrip(".")
 
 
 def _without(old: Standing, gone: set[str]) -> Standing:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from oslo_config import cfg
@@ -21,6 +22,7 @@ _AGENT = tuple(
 )
 _OURS = (
     cfg.FloatOpt("octavia_status_timeout", default=60.0, min=0, help="Wait for a foreign driver's statuses."),
+    cfg.ListOpt("octavia_config_files", default=[], help="Configuration files that foreign drivers read."),
     cfg.FloatOpt("octavia_report_interval", default=10.0, min=0.1, help="Time between reports of what runs."),
     cfg.IntOpt("octavia_workers", default=4, min=1, help="Load balancers that the provider agent works on at once."),
 )
@@ -50,6 +52,10 @@ class OctaviaSettings:
     status_timeout: float
     """Seconds in which a foreign driver has to report what it was asked for."""
 
+    config_files: tuple[str, ...]
+    """Files in the form of octavia.conf for foreign drivers, which look for their options where Octavia has its own:
+    in oslo.config's object for the whole process. Default: none, so that they work with their defaults."""
+
     report_interval: float
     """Seconds between two reports of operating statuses and statistics to Octavia."""
 
@@ -66,10 +72,24 @@ def read(configuration: cfg.ConfigOpts) -> OctaviaSettings:
         return OctaviaSettings(
             sockets=Sockets(Path(agent.status_socket_path), Path(agent.stats_socket_path), Path(agent.get_socket_path)),
             status_timeout=ours.octavia_status_timeout,
+            config_files=tuple(ours.octavia_config_files),
             report_interval=ours.octavia_report_interval,
             workers=ours.octavia_workers,
         )
     except (cfg.Error, ValueError) as error:
+        raise refusal(error) from error
+
+
+@lru_cache(maxsize=1)
+def configure_foreign(files: tuple[str, ...]) -> None:
+    """Have foreign drivers find what these files say, as they would inside Octavia.
+
+    :raises InvalidInput: when a file cannot be read. What an option is worth, its driver finds out.
+    """
+    arguments = [text for file in files for text in ("--config-file", file)]
+    try:
+        cfg.CONF(arguments, project="octavia", default_config_files=[], default_config_dirs=[])
+    except cfg.Error as error:
         raise refusal(error) from error
 
 
