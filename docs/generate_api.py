@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api_examples import examples
+from written_page import write_or_check
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "api.md"
@@ -273,15 +274,8 @@ def _plain(text: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """:returns: 0, or 1 when ``--check`` finds the page out of date."""
-    text = page()
-    if arguments == ["--check"]:
-        if PAGE.exists() and PAGE.read_text() == text:
-            return 0
-        sys.stderr.write(f"docs/api.md is out of date; write it anew with: {COMMAND}\n")
-        return 1
-    PAGE.write_text(text)
-    return 0
+    """Write the page, or with --check compare it. :returns: exit status."""
+    return write_or_check(PAGE, page(), COMMAND, arguments)
 
 
 if __name__ == "__main__":

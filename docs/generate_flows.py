@@ -11,6 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from written_page import write_or_check
+
 from lbdrivers_amphora.flows.recipe import Action, Recipe, Stage, Step
 from lbdrivers_amphora.flows.recipes import RECIPES
 
@@ -79,14 +81,7 @@ def _law(action: Action) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the page, or with --check compare it. :returns: exit status."""
-    text = page()
-    if arguments == ["--check"]:
-        if PAGE.exists() and PAGE.read_text() == text:
-            return 0
-        sys.stderr.write(f"{PAGE.name} is out of date; write it anew with: {COMMAND}\n")
-        return 1
-    PAGE.write_text(text)
-    return 0
+    return write_or_check(PAGE, page(), COMMAND, arguments)
 
 
 if __name__ == "__main__":
