@@ -228,7 +228,9 @@ def _sentinel(settings: SentinelSettings) -> dict[str, Any]:
 
 def _zookeeper(settings: JobboardSettings) -> dict[str, Any]:
     hosts = ",".join(f"{_bracketed(host)}:{settings.port}" for host in settings.hosts)
-    return {"hosts": hosts, "path": f"/{settings.namespace}/jobs", **settings.ssl}
+    # taskflow would ask for the version by a command that ZooKeeper answers to nobody by default since 3.5; the
+    # oldest that it works with is 3.4.
+    return {"hosts": hosts, "path": f"/{settings.namespace}/jobs", "check_compatible": False, **settings.ssl}
 
 
 def _etcd(settings: JobboardSettings) -> dict[str, Any]:

@@ -162,6 +162,71 @@ def _is_ours(server: RedisServer) -> bool:
         return False
 
 
+@contextmanager
+def etcd_server() -> Iterator[int]:
+    """etcd, alone; its port on the loopback."""
+    with _folder("etcd", "etcd") as folder, _on_a_free_port(lambda port: _etcd(folder, port), folder) as port:
+        yield port
+
+
+def _etcd(folder: Path, port: int) -> list[str]:
+    client, peer = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{_free_port()}"
+    options = ["--data-dir", str(folder / str(port)), "--unsafe-no-fsync"]
+    options += ["--listen-client-urls", client, "--advertise-client-urls", client]
+    options += [
+        "--listen-peer-urls",
+        peer,
+        "--initial-advertise-peer-urls",
+        peer,
+        "--initial-cluster",
+        f"default={peer}",
+    ]
+    return [*_as_user("etcd", "TERM"), "etcd", *options]
+
+
+@contextmanager
+def zookeeper_server() -> Iterator[int]:
+    """ZooKeeper, alone, with what it allows by default; its port on the loopback."""
+    with (
+        _folder("zookeeper", "zookeeper") as folder,
+        _on_a_free_port(lambda port: _zookeeper(folder, port), folder) as port,
+    ):
+        yield port
+
+
+def _zookeeper(folder: Path, port: int) -> list[str]:
+    text = f"""
+tickTime=500
+dataDir={folder}
+clientPort={port}
+clientPortAddress=127.0.0.1
+admin.enableServer=false
+"""
+    (folder / "zoo.cfg").write_text(text)
+    program = ["java", "-Xmx128m", "-cp", "/usr/share/java/*", "org.apache.zookeeper.server.quorum.QuorumPeerMain"]
+    return [*_as_user("zookeeper", "TERM"), *program, str(folder / "zoo.cfg")]
+
+
+@contextmanager
+def _on_a_free_port(command: Callable[[int], list[str]], folder: Path) -> Iterator[int]:
+    """The server that the command for a port starts, on one that nobody took meanwhile."""
+    with ExitStack() as stack:
+        for _ in range(10):
+            port = _free_port()
+            try:
+                stack.enter_context(_running(command(port), folder, signal.SIGTERM, partial(_listens, port)))
+            except ServerEnded:
+                continue
+            yield port
+            return
+        raise ServerEnded(f"no port is free: {(folder / 'log').read_text(errors='replace')[-2000:]}")
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -95,6 +95,7 @@ jobboard_zookeeper_ssl_options = use_ssl:true,certfile:/c.pem
         "board": "zookeeper",
         "hosts": "a:2181,b:2181",
         "path": "/octavia_jobboard/jobs",
+        "check_compatible": False,
         "use_ssl": "true",
         "certfile": "/c.pem",
     }
