@@ -91,7 +91,12 @@ class AgentSocket:
                     LOG.warning("%s: a connection could not be taken: %s", self._path, error)
                     self._ending.wait(_LOOK)
                 continue
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            try:
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            except RuntimeError as error:  # the system gives no more threads, for now
+                connection.close()
+                self._slots.release()
+                LOG.warning("%s: a connection could not be served: %s", self._path, error)
 
     def _serve(self, connection: socket.socket) -> None:
         try:

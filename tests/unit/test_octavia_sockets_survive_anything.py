@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -182,3 +183,13 @@ class OutOfReach(MemoryRecords):
 def test_what_cannot_be_written_now_is_answered_and_not_waited_for(socket_: str) -> None:
     answer = getattr(Desk(OutOfReach()), socket_)({"listeners": [{"id": "1", "operating_status": "ONLINE"}]})
     assert answer == {"status_code": 500, "fault_string": "the database does not answer"}
+
+
+def test_a_system_without_threads_to_spare_is_served_again_later(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr(threading.Thread, "start", refused)
+        assert exchanged(path, framed(b"{}")) == b""
+    assert exchanged(path, framed(b"{}")).endswith(b'{"heard": {}}')
