@@ -53,15 +53,17 @@ class Applied:
     """What the kernel was told last.
 
     :param down: ids of members whose probes failed then.
+    :param revision: the name by which the kernel's table says that it is this.
     """
 
     configuration: Configuration
     down: frozenset[str] = frozenset()
+    revision: str = ""
 
     def render(self) -> bytes:
         """As it rests on disk."""
-        down = sorted(self.down)
-        return b'{"configuration":%b,"down":%b}' % (document.render(self.configuration), json.dumps(down).encode())
+        rest = json.dumps({"down": sorted(self.down), "revision": self.revision}).encode()
+        return b'{"configuration":%b,%b' % (document.render(self.configuration), rest[1:])
 
     @classmethod
     def parse(cls, text: bytes) -> Applied:
@@ -70,7 +72,7 @@ class Applied:
         configuration = source.inner("configuration")
         if configuration is None:
             raise Malformed("applied.json: configuration: missing")
-        return cls(document.read(configuration), frozenset(source.texts("down")))
+        return cls(document.read(configuration), frozenset(source.texts("down")), source.text("revision"))
 
 
 @dataclass(frozen=True)
@@ -189,12 +191,13 @@ def _apply(layout: Layout, before: Applied | None, after: Applied) -> Program[tu
     balancer = after.configuration.load_balancer_id
     counts = yield from _count(layout, balancer)
     wanted = rules.table(after.configuration, after.down)
-    running = None if before is None else rules.table(before.configuration, before.down)
-    if counts.revision == rules.revision_of(wanted):
+    after = replace(after, revision=rules.revision_of(wanted))
+    if counts.revision == after.revision:
         how, outcome = "nothing", Finished(ok=True)
     else:
         how, outcome = "runtime", Finished(ok=False)
-        if running is not None and counts.revision == rules.revision_of(running):
+        if before is not None and counts.revision == before.revision:
+            running = rules.table(before.configuration, before.down)
             outcome = yield from _load(layout, balancer, render.change(running, wanted))
         if not outcome.ok:
             outcome = yield from _load(layout, balancer, render.replacement(wanted))
@@ -253,7 +256,7 @@ def _count(layout: Layout, balancer: str) -> Program[TableCounts]:
 
 
 def reports(layout: Layout) -> Program[Reports]:
-    """Listeners, pools and revisions of everything that nftables balances."""
+    """Listeners, pools and revisions of everything that nftables or IPVS balances."""
     listeners: dict[str, ListenerReport] = {}
     pools: dict[str, PoolReport] = {}
     revisions: dict[str, str] = {}
@@ -266,10 +269,10 @@ def reports(layout: Layout) -> Program[Reports]:
         details = yield from do(AskProbes(balancer))
         listeners |= states.listener_reports(applied.configuration, counts.totals, flows)
         pools |= states.pool_reports(applied.configuration, applied.down, details)
-        revisions[REVISION] = md5(document.render(applied.configuration))
-    for listener_id, text in (yield from lvs.running(layout)).items():
-        revisions[f"octavia-keepalivedlvs-{listener_id}.conf"] = md5(text)
-    return Reports(listeners, pools, revisions)
+        if counts.revision == applied.revision:  # else they are being changed, or somebody else did
+            revisions[REVISION] = md5(document.render(applied.configuration))
+    by_ipvs = yield from lvs.reports(layout)
+    return Reports(listeners | dict(by_ipvs[0]), pools | dict(by_ipvs[1]), revisions | by_ipvs[2])
 
 
 def listed(layout: Layout) -> Program[list[dict[str, str]]]:

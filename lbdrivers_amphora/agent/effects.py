@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar, cast
 from lbdrivers_amphora.agent.interfaces import InterfaceFile
 from lbdrivers_amphora.agent.totals import WorkerTotals
 from lbdrivers_amphora.haproxy.certificates import Load
+from lbdrivers_amphora.keepalived.lvs_states import Described
 from lbdrivers_amphora.nftables.checks import Target
 from lbdrivers_amphora.wire.report import Totals
 
@@ -227,6 +228,17 @@ class CountDatagrams(Effect[TableCounts]):
     path: str
     balancer: str
     table: str
+
+
+@dataclass(frozen=True)
+class CountServices(Effect[Mapping[str, Totals]]):
+    """Read the counters of IPVS's virtual services and fold them into the persistent ones, likewise.
+
+    :param listeners: what each listener's file says, by id.
+    """
+
+    path: str
+    listeners: Mapping[str, Described]
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from lbdrivers_amphora.agent.kernel import Kernel
 from lbdrivers_amphora.agent.namespace import Namespace
 from lbdrivers_amphora.agent.prober import Prober
 from lbdrivers_amphora.agent.services import ServiceManager, last_words, log_size, running_pid
+from lbdrivers_amphora.keepalived import lvs_states
 from lbdrivers_amphora.nftables.checks import Target
 from lbdrivers_amphora.wire.report import Totals
 
@@ -77,6 +78,7 @@ class Host:
             effects.AskWorkers: self._workers,
             effects.CountTotals: self._count,
             effects.CountDatagrams: self._count_datagrams,
+            effects.CountServices: self._count_services,
             effects.CountFlows: lambda _effect: self._kernel.flows(),
             effects.EndFlows: lambda effect: self._kernel.end_flows(effect.marks, effect.entries),
             effects.Forward: lambda effect: self._namespace.forward(enabled=effect.enabled),
@@ -207,16 +209,25 @@ class Host:
         return counters.totals()
 
     def _count_datagrams(self, effect: effects.CountDatagrams) -> effects.TableCounts:
-        path = Path(effect.path)
         with self._counters:
             found = self._kernel.counters(effect.table)
             said = {} if found is None else found.totals()
-            known = totals.parse_or_empty(files.read_file(path))
-            before = known.get(effect.balancer, totals.Counters())
-            counters = before.measured(said)
-            if counters != before:
-                files.replace_file(path, totals.render(known | {effect.balancer: counters}), 0o640)
-        return effects.TableCounts(None if found is None else found.revision, counters.totals())
+            return effects.TableCounts(
+                None if found is None else found.revision, self._measured(effect.path, effect.balancer, said)
+            )
+
+    def _count_services(self, effect: effects.CountServices) -> Mapping[str, Totals]:
+        with self._counters:
+            said = lvs_states.totals(effect.listeners, self._kernel.service_statistics())
+            return self._measured(effect.path, "ipvs", said)
+
+    def _measured(self, path: str, name: str, said: Mapping[str, Totals]) -> dict[str, Totals]:
+        known = totals.parse_or_empty(files.read_file(Path(path)))
+        before = known.get(name, totals.Counters())
+        counters = before.measured(said)
+        if counters != before:
+            files.replace_file(Path(path), totals.render(known | {name: counters}), 0o640)
+        return counters.totals()
 
     # --- the appliance
 

@@ -5,8 +5,10 @@ Law: nothing is decided here; programs are run in the namespace of traffic and t
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -46,6 +48,10 @@ class Kernel:
         done = self._run("nft", "-j", "list", "counters", "table", "inet", table)
         return listing.parse(done.stdout) if done.returncode == 0 else None
 
+    def service_statistics(self) -> str:
+        """What ipvsadm says of IPVS's counters."""
+        return self._run("ipvsadm", "-Ln", "--stats", "--exact").stdout.decode(errors="replace")
+
     def flows(self) -> Mapping[int, int]:
         """UDP flows by mark. Without the program conntrack there are none to tell of."""
         try:
@@ -84,12 +90,11 @@ class Kernel:
         return frozenset(found)
 
     def _has_ipvs(self) -> bool:
+        """The kernel's part, and the program that tells of it."""
         if not _IPVS.exists():
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 self._run("modprobe", "--quiet", "ip_vs")
-            except FileNotFoundError:
-                return False
-        return _IPVS.exists()
+        return _IPVS.exists() and shutil.which("ipvsadm") is not None
 
     def _run(self, *command: str, text: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         return self._namespace.inside(

@@ -7,10 +7,12 @@ what helps. A reload is a restart, as keepalived's own does not bring members ba
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from lbdrivers_amphora.agent.effects import (
     Announce,
     AskDataPaths,
+    CountServices,
     Exists,
     Finished,
     Forward,
@@ -30,8 +32,10 @@ from lbdrivers_amphora.agent.layout import KEEPALIVED, Layout
 from lbdrivers_amphora.agent.lvs_checks import UDP_CHECK, health_checker
 from lbdrivers_amphora.agent.responses import Response, failure, md5, success
 from lbdrivers_amphora.agent.vrrp import harmless
+from lbdrivers_amphora.keepalived import lvs_states
 from lbdrivers_amphora.nftables.lvs import MASQUERADE
 from lbdrivers_amphora.wire.agent_config import ACTIVE_STANDBY
+from lbdrivers_amphora.wire.report import ListenerReport, PoolReport
 from lbdrivers_amphora.wire.routes import ActOnBalancer, DeleteListeners, GetUdpListener, PutUdpListener
 
 _REMEDY = (
@@ -138,3 +142,16 @@ def running(layout: Layout) -> Program[dict[str, bytes]]:
         if pid is not None and text is not None:
             found[listener_id] = text
     return found
+
+
+def reports(layout: Layout) -> Program[tuple[Mapping[str, ListenerReport], Mapping[str, PoolReport], dict[str, str]]]:
+    """Listeners and pools that IPVS balances, and the revisions of their files."""
+    found = yield from running(layout)
+    if not found:
+        return {}, {}, {}
+    texts = {listener_id: text.decode(errors="replace") for listener_id, text in found.items()}
+    described = {listener_id: lvs_states.describe(text) for listener_id, text in texts.items()}
+    counters = yield from do(CountServices(layout.counters, described))
+    table = yield from do(RunProgram(("ipvsadm", "-Ln"), inside=True))
+    listeners, pools = lvs_states.reports(texts.items(), table.words, counters)
+    return listeners, pools, {f"octavia-keepalivedlvs-{one}.conf": md5(text) for one, text in found.items()}

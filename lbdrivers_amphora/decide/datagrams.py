@@ -78,6 +78,11 @@ def listener_of(name: str) -> str | None:
     return name[len(head) : -len(tail)] if name.startswith(head) and name.endswith(tail) else None
 
 
+def of_datagrams(name: str) -> bool:
+    """Whether a reported revision is one of datagrams."""
+    return name == REVISION or listener_of(name) is not None
+
+
 def wanted(bundle: Bundle, facts: Facts, driver: DatagramDriver) -> Datagrams:
     """What the appliance has to be told.
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from lbdrivers.drivers.amphora import ApplianceReport, DaemonState
 from lbdrivers.drivers.provider import Deviation, Remedy
 from lbdrivers.model.infra import MachineStatus, Port
+from lbdrivers_amphora.decide.datagrams import of_datagrams
 
 #: Revision of a file -> the daemon that must run when it is wanted.
 _DAEMONS = {"haproxy.cfg": "HAProxy", "keepalived.conf": "keepalived"}
@@ -80,10 +81,15 @@ def _daemons(wanted: Wanted, report: ApplianceReport) -> Iterator[Deviation]:
 
 
 def _files(wanted: Wanted, report: ApplianceReport) -> Iterator[Deviation]:
-    """Files of daemons that run: what a stopped one would read is told by its being stopped."""
+    """Files of daemons that run: what a stopped one would read is told by its being stopped. Those of datagrams
+    are reported while the kernel does what they say, and unwanted ones would be heard of by nobody else."""
     running = {"haproxy.cfg": report.haproxy, "keepalived.conf": report.keepalived}
-    for file, revision in sorted((wanted.revisions or {}).items()):
-        state = running.get(file, report.haproxy)
+    foretold = wanted.revisions or {}
+    for file, revision in sorted(report.revisions.items()):
+        if wanted.revisions is not None and file not in foretold and of_datagrams(file):
+            yield Deviation(wanted.label, file, "none", f"revision {revision[:8]}", Remedy.APPLY)
+    for file, revision in sorted(foretold.items()):
+        state = DaemonState.RUNNING if of_datagrams(file) else running.get(file, report.haproxy)
         actual = report.revisions.get(file)
         if state is DaemonState.RUNNING and actual != revision:
             shown = "none" if actual is None else f"revision {actual[:8]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import subprocess
 import sys
@@ -137,6 +138,27 @@ def test_a_dead_member_is_in_error_and_its_flows_are_served(lab: Lab, resolvers:
         assert spread(made) == {"resolver-1": 4}
     resolvers.start(2)
     lab.eventually(lambda: status(lab)["resolver-2"] == "ONLINE")
+
+
+def test_rules_that_somebody_removed_are_told_and_mended(lab: Lab, resolvers: Resolvers) -> None:
+    assert deviations(lab, 0) == []
+    (master,) = [one["id"] for one in lab.ask("show", "names")["appliances"] if one["holds_vip"]]
+    pid = lab.world.site.machine(f"amphora-{master}").pid()
+    enter = ["nsenter", f"--target={pid}", "--net", "--mount", "--", "ip", "netns", "exec", "amphora-haproxy"]
+    subprocess.run([*enter, "nft", "flush", "ruleset"], check=True)
+    with clients(lab) as made:
+        assert spread(made) == {"refused": 1}
+    assert deviations(lab, 1) == ["datagrams.json"]
+    lab.run("apply", "--repair", str(EXAMPLE))
+    assert deviations(lab, 0) == []
+    with clients(lab, 4) as made:
+        assert spread(made) == {"resolver-1": 3, "resolver-2": 1}
+
+
+def deviations(lab: Lab, status: int) -> list[str]:
+    """What differs from what was applied."""
+    answer = json.loads(lab.run("observe", "names", "--json", status=status).stdout)
+    return [one["aspect"] for one in answer["deviations"]]
 
 
 def test_the_backup_balances_when_the_master_is_gone(lab: Lab, resolvers: Resolvers) -> None:

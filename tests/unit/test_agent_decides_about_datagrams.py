@@ -17,7 +17,7 @@ from lbdrivers_amphora.nftables import checks, document, rules
 from lbdrivers_amphora.nftables.ir import Balance, Configuration, Member, Monitor, Pool, ProbeKind, Service
 from lbdrivers_amphora.wire import routes
 from lbdrivers_amphora.wire.agent_config import ACTIVE_STANDBY, AgentConfig
-from lbdrivers_amphora.wire.report import Totals
+from lbdrivers_amphora.wire.report import ListenerReport, Totals
 from lbdrivers_amphora.wire.request import Request
 
 AMPHORA, BALANCER, LISTENER = "a1c1ba86-6f99-4f60-b469-a4a29d7384c5", ident("tree"), ident("listener")
@@ -88,6 +88,8 @@ class Table:
                 return self._program(command)
             case effects.CountDatagrams():
                 return effects.TableCounts(self.revision, {LISTENER: Totals(0, 1, 2, 3, 4)})
+            case effects.CountServices():
+                return {LISTENER: Totals(0, 1, 2, 3, 4)}
             case effects.CountFlows():
                 return dict.fromkeys(rules.flow_marks(wanted(ONE, TWO)).values(), 5)
             case effects.AskProbes():
@@ -285,8 +287,11 @@ def test_reports_are_in_the_words_of_haproxy() -> None:
     )
     assert pool.members[ONE.id].detail == "silent"
     assert found.revisions == {datagrams.REVISION: md5(document.render(wanted(ONE, down, monitor=MONITOR, limit=5)))}
+    table.revision = "revision-of-somebody-else"
+    told = table.run(datagrams.reports(table.layout))
+    assert (told.listeners, told.revisions) == (found.listeners, {}), "they serve, but nobody knows which rules"
     table.revision = None
-    assert table.run(datagrams.reports(table.layout)).listeners == {}, "without rules nothing is served"
+    assert table.run(datagrams.reports(table.layout)) == datagrams.Reports(), "without rules nothing is served"
 
 
 # --- keepalived and IPVS
@@ -314,8 +319,9 @@ def test_with_ipvs_a_listener_has_a_keepalived_of_its_own() -> None:
     assert table.running == {f"octavia-keepalivedlvs-{LISTENER}"}
     assert table.did(effects.Announce) == [effects.Announce(("10.0.0.9", "10.0.0.8"))]
     assert table.ask(routes.GetUdpListener(LISTENER)).body == LVS
-    revisions = table.run(datagrams.reports(table.layout)).revisions
-    assert revisions == {f"octavia-keepalivedlvs-{LISTENER}.conf": md5(LVS)}
+    told = table.run(datagrams.reports(table.layout))
+    assert told.revisions == {f"octavia-keepalivedlvs-{LISTENER}.conf": md5(LVS)}
+    assert told.listeners == {LISTENER: ListenerReport("OPEN", Totals(0, 1, 2, 3, 4))}
     assert table.ask(routes.ListListeners()).body == [{"status": "ACTIVE", "uuid": LISTENER, "type": "UDP"}]
     assert table.ask(routes.ActOnBalancer(LISTENER, "stop")).status == 202
     assert table.ask(routes.ListListeners()).body == [{"status": "OFFLINE", "uuid": LISTENER, "type": "UDP"}]
