@@ -14,23 +14,13 @@ from typing import Any
 import pytest
 import yaml
 from scenario.conftest import PRIVATE, Lab
-from support.datagrams import Flow, Steady, flows, spread
+from support.datagrams import RESOLVER, Flow, Steady, flows, spread
 
 from lbdrivers_amphora.site.guests import Guest, Plug
 
 EXAMPLE = Path("examples/udp.yaml")
 ENTRY = ("10.211.16.20", 53)
 _HEADERS = 28
-#: Answers each datagram with its name, a blank, and what it got.
-_RESOLVER = """
-import socket, sys
-server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-server.bind((sys.argv[2], 5353))
-print("ready", flush=True)
-while True:
-    data, client = server.recvfrom(65535)
-    server.sendto(sys.argv[1].encode() + b" " + data, client)
-"""
 
 
 class Resolvers:
@@ -44,7 +34,7 @@ class Resolvers:
         for number in numbers:
             name, address = f"resolver-{number}", f"10.211.32.2{number}"
             guest = Guest(self._lab.world.site, name).ensure([Plug(PRIVATE, address)])
-            command = [sys.executable, "-I", "-c", _RESOLVER, name, address]
+            command = [sys.executable, "-I", "-c", RESOLVER, name, address]
             process = guest.popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
             assert process.stdout is not None and process.stdout.readline() == b"ready\n"
             self._processes[name] = process

@@ -41,12 +41,40 @@ finally:
 """
 
 
+#: The resolvers of the example of datagrams and a client, likewise.
+DATAGRAMS = """
+import json, subprocess, sys
+from pathlib import Path
+from lbdrivers_amphora.site.unprivileged import enter
+state = Path(sys.argv[1])
+enter(state, [sys.executable, *sys.orig_argv[1:]])
+from support.datagrams import RESOLVER, flows, spread
+from lbdrivers import settings
+from lbdrivers_amphora.site.guests import Guest, Plug, known_guests
+from lbdrivers_amphora.site.place import Site
+site = Site.of(settings.load(state_path=state))
+try:
+    for number in (1, 2):
+        name, address = f"resolver-{number}", f"10.211.32.2{number}"
+        guest = Guest(site, name).ensure([Plug("private-subnet", address)])
+        command = [sys.executable, "-I", "-c", RESOLVER, name, address]
+        guest.popen(command, stdout=subprocess.PIPE).stdout.readline()
+    client = Guest(site, "client").ensure([Plug("public-subnet")])
+    with flows(client.in_namespace, ("10.211.16.20", 53), 40) as made:
+        print(json.dumps(spread(made)))
+finally:
+    for name in known_guests(site):
+        Guest(site, name).kill()
+"""
+
+
 @pytest.fixture
 def state() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="lbdrivers-nobody-"))
     os.chown(folder, NOBODY, NOBODY)
     yield folder
-    run_as_nobody([PROGRAM, "--state", str(folder), "delete", "web"], folder)
+    for name in ("web", "names"):
+        run_as_nobody([PROGRAM, "--state", str(folder), "delete", name], folder)
     shutil.rmtree(folder)
 
 
@@ -72,3 +100,11 @@ def test_a_pair_serves_and_goes(state: Path) -> None:
     lbdrivers(state, "delete", "web")
     eventually(lambda: processes_of_nobody(state) == [])
     assert not (state / "local").exists()
+
+
+def test_datagrams_are_balanced(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
+    lbdrivers(state, "apply", "examples/udp.yaml")
+    assert ask(state, sys.executable, "-c", DATAGRAMS, str(state)) == {"resolver-1": 30, "resolver-2": 10}
+    lbdrivers(state, "delete", "names")
+    eventually(lambda: processes_of_nobody(state) == [])

@@ -16,6 +16,17 @@ Inside = Callable[[Callable[[], T]], T]
 #: Seconds until an answer counts as lost; on a veth it takes some hundred microseconds.
 PATIENCE = 2.0
 
+#: A server in a guest: answers each datagram with its name, a blank, and what it got. Arguments: name, address.
+RESOLVER = """
+import socket, sys
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind((sys.argv[2], 5353))
+print("ready", flush=True)
+while True:
+    data, client = server.recvfrom(65535)
+    server.sendto(sys.argv[1].encode() + b" " + data, client)
+"""
+
 
 def _bound(address: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
