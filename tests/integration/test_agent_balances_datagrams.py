@@ -149,10 +149,11 @@ def test_weights_are_exact(site: Site) -> None:
 
 def test_ipv6_is_balanced_beside_ipv4(site: Site) -> None:
     six = [member(f"six {port}", _MEMBER6, port) for port in (7001, 7002)]
-    site.balance(THREE, *six)
-    with site.flows(10) as made, site.flows(20, target=(_VIP6, 53)) as made6:
+    site.balance(THREE, *six, port=5454)
+    with site.flows(10, target=(VIP, 5454)) as made, site.flows(20, target=(_VIP6, 5454)) as made6:
         assert spread(made) == {"7003": 10}
         assert spread(made6) == {"7001": 10, "7002": 10}
+        assert site.statistics("udp 5454").active_connections == 30
 
 
 def test_the_same_again_is_not_sent(site: Site) -> None:
@@ -232,11 +233,14 @@ def test_edits_leave_flows_with_their_members_and_lose_nothing(site: Site) -> No
         assert sum(flow.lost for flow in made) == 0
 
 
-def test_flows_of_a_removed_member_go_to_others_and_the_rest_stay(site: Site) -> None:
-    site.balance(ONE, TWO, THREE)
-    with site.flows(9) as made:
+@pytest.mark.parametrize(("address", "entry"), [(MEMBER_CLIENT, VIP), (_MEMBER6, _VIP6)])
+def test_flows_of_a_removed_member_go_to_others_and_the_rest_stay(site: Site, address: str, entry: str) -> None:
+    members = [member(str(port), address, port) for port in _PORTS]
+    site.balance(*members)
+    with site.flows(9, target=(entry, 53)) as made:
         pinned = {id(flow): flow.ask() for flow in made}
-        site.balance(ONE, TWO)
+        assert set(pinned.values()) == {"7001", "7002", "7003"}
+        site.balance(*members[:2])
         for flow in made:
             if pinned[id(flow)] == "7003":
                 assert flow.ask() in ("7001", "7002")
