@@ -63,7 +63,6 @@ class Kernel:
         """Forget flows by mark, and by the address and port that they came to."""
         for mark in marks:
             self._forget("--mark", str(mark))
-            self._forget("--mark", str(mark), "--family", "ipv6")
         for address, port in entries:
             family = "ipv6" if ":" in address else "ipv4"
             self._forget("--family", family, "--orig-dst", address, "--orig-port-dst", str(port))
