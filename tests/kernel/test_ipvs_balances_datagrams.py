@@ -15,7 +15,7 @@ _SECONDS = 900
 @pytest.mark.long
 @pytest.mark.timeout(_SECONDS + 60)
 def test_datagrams_are_balanced_and_members_checked() -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "timeout=600"]
+    command = [sys.executable, "-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "-o", "timeout=600"]
     status, console = virtual_machine.run([*command, "tests/kernel/inside/ipvs.py"], _MODULES, _SECONDS)
     assert status == 0, console
     assert "7 passed" in console, console

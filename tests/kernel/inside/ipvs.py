@@ -161,17 +161,21 @@ class _Door:
     """A TCP server beside a member that answers requests with 200; shut, it refuses."""
 
     def __init__(self, site: Site, port: int) -> None:
-        self._site, self._port, self._server = site, port, None
+        self._site, self._port = site, port
         self._end = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def open(self) -> None:
         made = self._site.appliance.inside(lambda: socket.create_server((MEMBER_CLIENT, self._port)))
         made.settimeout(0.1)
         self._end = threading.Event()
-        threading.Thread(target=self._serve, args=(made, self._end), daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, args=(made, self._end), daemon=True)
+        self._thread.start()
 
     def shut(self) -> None:
         self._end.set()
+        if self._thread is not None:
+            self._thread.join()
 
     @staticmethod
     def _serve(server: socket.socket, end: threading.Event) -> None:
