@@ -23,7 +23,7 @@ from lbdrivers.features import Feature, check
 from lbdrivers.model.infra import MachineStatus
 from lbdrivers.model.provider_data import ProviderData
 from lbdrivers.model.resources import LoadBalancer
-from lbdrivers_amphora import inspection
+from lbdrivers_amphora import inspection, network_delta
 from lbdrivers_amphora.decide import datagrams, health, profiles
 from lbdrivers_amphora.decide.addressing import same_networks
 from lbdrivers_amphora.decide.datagrams import DatagramDriver
@@ -216,6 +216,7 @@ class AmphoraProvider:
         def bundle(tree: LoadBalancer) -> Bundle:
             return self._work(balancer, tree, AmphoraPlan(plan.keep, (), ()), tls).bundle(amphora.id)
 
+        actions += network_delta.planned(self._work(balancer, desired, plan))
         facts = self._facts(amphora)
         actions += tree_actions(applied, desired, bundle, facts, self._settings.datagrams)
         if files.contents and not actions:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from lbdrivers.drivers.amphora import Bundle, Facts
 from lbdrivers.drivers.provider import Mildness, PlannedAction
 from lbdrivers.model.changes import Change, Created, Deleted, Ordered, apply_changes, diff
+from lbdrivers.model.infra import Delta
 from lbdrivers.model.resources import L7Rule, LoadBalancer, Member, Resource
 from lbdrivers_amphora.decide import datagrams
 from lbdrivers_amphora.decide.datagrams import DatagramDriver
@@ -32,6 +33,29 @@ def amphora_actions(plan: AmphoraPlan) -> Iterator[PlannedAction]:
         yield PlannedAction(f"amphora {slot.role}", action, Mildness.REPLACE)
     for amphora in plan.remove:
         yield PlannedAction(f"amphora {amphora.id}", "remove", Mildness.REPLACE)
+
+
+def network_actions(subject: str, change: Delta, names: Mapping[str, str]) -> Iterator[PlannedAction]:
+    """What is plugged into and unplugged from one amphora.
+
+    :param subject: the amphora, as people call it.
+    :param names: id of a network or subnet -> what people call it; an id without one stands for itself.
+    """
+
+    def named(identity: str) -> str:
+        return names.get(identity, identity)
+
+    for nic in change.add_nics:
+        subnets = ", ".join(named(subnet) for subnet in nic.subnet_ids)
+        yield PlannedAction(subject, f"plug into network {named(nic.network_id)} ({subnets})", Mildness.RUNTIME)
+    for added in change.add_subnets:
+        action = f"add subnet {named(added.subnet_id)} on network {named(added.network_id)}"
+        yield PlannedAction(subject, action, Mildness.RUNTIME)
+    for taken in change.delete_subnets:
+        action = f"remove subnet {named(taken.subnet_id)} from network {named(taken.network_id)}"
+        yield PlannedAction(subject, action, Mildness.RUNTIME)
+    for nic in change.delete_nics:
+        yield PlannedAction(subject, f"unplug from network {named(nic.network_id)}", Mildness.RUNTIME)
 
 
 def tree_actions(

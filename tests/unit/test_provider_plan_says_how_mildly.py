@@ -8,6 +8,8 @@ from support.memory_cloud import World
 
 from lbdrivers.drivers.provider import Mildness
 from lbdrivers.errors import TemporaryError
+from lbdrivers.memory.network import MemoryNetwork
+from lbdrivers.model.infra import Subnet
 from lbdrivers.model.resources import Listener, LoadBalancer, Member
 from lbdrivers.testing.examples import rebuilt
 
@@ -43,6 +45,52 @@ def test_nothing_to_do_is_no_action(world: World) -> None:
 
 def test_a_member_is_added_at_run_time(world: World) -> None:
     assert planned(world, tree(ONE, TWO)) == [("member two", "create", Mildness.RUNTIME)]
+
+
+HERE, BESIDE, THERE = (bundles.ident(f"subnet {name}") for name in ("here", "beside", "there"))
+
+
+def networks_planned(world: World, before: LoadBalancer, after: LoadBalancer) -> list[tuple[str, str]]:
+    """What is plugged and unplugged, of the master alone; both amphorae must get the same."""
+    found = [
+        (s, a) for s, a, how in planned(world, after, before) if s.startswith("amphora") and how is Mildness.RUNTIME
+    ]
+    of_master = [a for s, a in found if s.endswith("MASTER")]
+    assert of_master == [a for s, a in found if s.endswith("BACKUP")]
+    return of_master
+
+
+def on(*subnets: str) -> LoadBalancer:
+    return tree(*(bundles.member(f"on {one}", f"192.0.2.{n + 10}", subnet_id=one) for n, one in enumerate(subnets)))
+
+
+def test_networks_of_members_are_plugged_and_unplugged(world: World) -> None:
+    network = MemoryNetwork(world.context())
+    near, far = bundles.ident("network near"), bundles.ident("network far")
+    for subnet, place, cidr in (
+        (HERE, near, "10.1.0.0/24"),
+        (BESIDE, near, "10.1.1.0/24"),
+        (THERE, far, "10.2.0.0/24"),
+    ):
+        network.define(Subnet(subnet, place, cidr))
+    names = {one: network.network(one).name for one in (near, far)}
+    steps = [
+        (PAIR, on(HERE), [f"plug into network {names[near]} (10.1.0.0/24)"]),
+        (on(HERE), on(HERE, BESIDE), [f"add subnet 10.1.1.0/24 on network {names[near]}"]),
+        (
+            on(HERE, BESIDE),
+            on(BESIDE, THERE),
+            [
+                f"plug into network {names[far]} (10.2.0.0/24)",
+                f"remove subnet 10.1.0.0/24 from network {names[near]}",
+            ],
+        ),
+        (on(BESIDE, THERE), PAIR, [f"unplug from network {names[far]}", f"unplug from network {names[near]}"]),
+    ]
+    for before, after, actions in steps:
+        assert sorted(networks_planned(world, before, after)) == sorted(actions)
+        world.provider().apply(after, before)
+        assert networks_planned(world, after, after) == []
 
 
 def test_a_weight_is_changed_at_run_time(world: World) -> None:
@@ -95,6 +143,8 @@ def test_an_interrupted_update_is_to_be_finished(world: World) -> None:
 
     with pytest.raises(TemporaryError):
         world.provider(hook).apply(elsewhere, PAIR)
-    assert planned(world, PAIR) == [("load balancer web", "finish an interrupted update", Mildness.RELOAD)]
+    finish, *others = planned(world, PAIR)
+    assert finish == ("load balancer web", "finish an interrupted update", Mildness.RELOAD)
+    assert {action.partition(" network ")[0] for _, action, _ in others} == {"unplug from"}
     world.provider().apply(PAIR, PAIR)
     assert planned(world, PAIR) == []
