@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from taskflow import engines, task
@@ -38,22 +39,25 @@ class _LineTask(task.Task):  # type: ignore[misc]  # taskflow ships no type info
 
     def execute(self) -> None:
         for step in self._steps:
-            _carry_out_step(step, self._work, self._subject)
+            with _told(step.name, self._work, self._subject):
+                step.do(self._work, self._subject)
             if step.commits:
                 self._done.clear()
             self._done.append((step, self._subject))
 
 
-def _carry_out_step(step: Step, work: Work, subject: str) -> None:
+@contextmanager
+def _told(name: str, work: Work, subject: str) -> Iterator[None]:
+    """Tell of a step's beginning and end."""
     report, label = work.context.report, work.label(subject)
-    report(Progress(step.name, label, "started"))
+    report(Progress(name, label, "started"))
     started = time.perf_counter()
     state = "failed"
     try:
-        step.do(work, subject)
+        yield
         state = "done"
     finally:
-        report(Progress(step.name, label, state, time.perf_counter() - started))
+        report(Progress(name, label, state, time.perf_counter() - started))
 
 
 def run(recipe: Recipe, work: Work) -> None:
@@ -122,7 +126,8 @@ def _take_back(done: _Done, work: Work, cause: BaseException) -> None:
     for step, subject in reversed(done):
         if step.undo is not None:
             try:
-                step.undo(work, subject)
+                with _told(f"take back: {step.name}", work, subject):
+                    step.undo(work, subject)
             except DriverError as error:
                 cause.add_note(f"not taken back: {step.name} of {work.label(subject)}: {error}")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from oslo_config import cfg
@@ -81,13 +81,22 @@ class World:
     time: float = 1_700_000_000.0
     told: list[Progress] = field(default_factory=list)
     vrrp_version: int = 3
+    options: Mapping[tuple[str, str], Any] = field(default_factory=dict)
 
-    def provider(self, before: Hook = nothing, after: Hook = nothing, workers: int = 8) -> AmphoraProvider:
+    def provider(
+        self,
+        before: Hook = nothing,
+        after: Hook = nothing,
+        workers: int = 8,
+        report: Callable[[Progress], None] | None = None,
+    ) -> AmphoraProvider:
         """A provider as in a new process; the hooks stand around driver calls and record writes."""
         faults = Faults(before, after)
         hooked = HookedRecords(self.records, before, after)
         made: dict[str, Any] = {}
         settings = configuration(self.topology, workers, self.vrrp_version)
+        for (section, option), value in self.options.items():
+            settings.set_override(option, value, section)
 
         def load(group: str, name: str) -> Any:
             assert name == "memory"
@@ -96,7 +105,7 @@ class World:
                 made[group] = _DRIVERS[group](self._context(settings, self.records, load), faults)
             return made[group]
 
-        return AmphoraProvider(self._context(settings, hooked, load))
+        return AmphoraProvider(replace(self._context(settings, hooked, load), report=report or self.told.append))
 
     def _context(self, settings: cfg.ConfigOpts, records: Records, load: Callable[[str, str], Any]) -> DriverContext:
         return DriverContext(settings, records, load, self.told.append, lambda: self.time, self._sleep)

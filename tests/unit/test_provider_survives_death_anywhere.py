@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from support import bundles
+from support.laws import expect_exactly, expect_no_orphan, held_vip
 from support.memory_cloud import World
 
 from lbdrivers.drivers.context import Record
@@ -20,7 +21,6 @@ from lbdrivers.memory.cloud import StoredAppliance
 from lbdrivers.memory.faults import Hook
 from lbdrivers.memory.records import MemoryRecords
 from lbdrivers.model.resources import LoadBalancer
-from lbdrivers_amphora.decide.topology import TOPOLOGIES
 from lbdrivers_amphora.records import AmphoraStatus
 
 #: A verb with everything that it is called with.
@@ -159,62 +159,13 @@ def copy_of(world: World) -> World:
     return World(world.topology, world.records.copy())
 
 
-def expect_no_orphan(world: World) -> None:
-    """Whatever exists outside has a record that names it."""
-    amphorae = world.ledger.amphorae(OLD.id)
-    balancers = world.ledger.balancers()
-    assert world.machines().keys() <= {one.machine for one in amphorae}
-    for name in world.ports():
-        named = any(name in (one.management_port, one.vrrp_port) for one in amphorae)
-        named = named or any(name.startswith(one.member_port("")) for one in amphorae)
-        assert named or name in {one.vip_port for one in balancers}, f"nobody knows the port {name}"
-
-
-def expect_exactly(world: World, wanted: LoadBalancer, vip: tuple[str, ...]) -> None:
-    """The wanted machines and ports, no more and no less, configured as wanted, at the same address."""
-    amphorae = world.ledger.amphorae(wanted.id)
-    slots = TOPOLOGIES[world.provider()._settings.topology]
-    assert sorted(one.role for one in amphorae) == sorted(slot.role for slot in slots)
-    assert {one.status for one in amphorae} == {AmphoraStatus.ALLOCATED}
-    assert world.machines().keys() == {one.machine for one in amphorae}
-    network = {subnet: world.cloud.subnets.get(subnet) for subnet in (HERE, THERE, ELSEWHERE)}
-    nets = {network[member.subnet_id].subnet.network_id for member in wanted.pools[0].members}
-    ports = {wanted.id: f"octavia-lb-{wanted.id}"}
-    plugged = {
-        name: one.machine
-        for one in amphorae
-        for name in (one.management_port, one.vrrp_port, *(one.member_port(net) for net in nets))
-    }
-    assert {name: port.machine for name, port in world.ports().items()} == {ports[wanted.id]: None, **plugged}
-    held = {f"{fixed.subnet_id}/{fixed.address}" for port in world.ports().values() for fixed in port.fixed}
-    assert world.cloud.addresses.ids() == held
-    for one in amphorae:
-        appliance = world.cloud.appliances.get(one.machine)
-        assert appliance is not None and appliance.load_balancer == wanted and appliance.amphora_id == one.id
-        macs = {port.mac for port in world.ports().values() if port.machine == one.machine}
-        assert {interface.mac for interface in appliance.interfaces} < macs
-        assert len(appliance.interfaces) == 1 + len(nets)
-    seen = world.provider().observe(wanted.id)
-    assert [one.holds_vip for one in seen.appliances].count(True) == 1
-    assert not vip or seen.vip_addresses == vip
-    assert world.provider().plan(wanted, wanted) == ()
-    reloads = {one.machine: one.reloads for one in world.cloud.appliances.all()}
-    world.provider().apply(wanted, None)
-    assert {one.machine: one.reloads for one in world.cloud.appliances.all()} == reloads
-
-
-def held_vip(world: World) -> tuple[str, ...]:
-    port = world.ports().get(f"octavia-lb-{OLD.id}")
-    return () if port is None else tuple(fixed.address or "" for fixed in port.fixed)
-
-
 def recover(world: World, scenario: Scenario) -> Iterator[str]:
     """Go on after a death in each of the scenario's ways; what went wrong."""
-    vip = held_vip(world)
+    vip = held_vip(world, OLD.id)
     for recovery, (act, wanted) in scenario.recoveries.items():
         after = copy_of(world)
         try:
-            expect_no_orphan(after)
+            expect_no_orphan(after, OLD.id)
             act(after.provider(workers=1))
             if wanted is None:
                 assert after.left() == []
