@@ -42,6 +42,9 @@ def deviations(work: Work, reports: Reporter, secrets: Callable[[LoadBalancer], 
         expires = (report.certificate_expires if report else None) or amphora.certificate_expires
         state = drift.Found(None if machine is None else machine.status, report, ports, expires)
         label = work.label(amphora.id)
+        if amphora.image != work.settings.image:
+            images = (work.settings.image or "the default", amphora.image or "the default")
+            found.append(Deviation(label, "image", *images, Remedy.UPGRADE))
         try:
             wanted = _wanted(work, amphora, machine if report is not None and readable else None)
         except DriverError as error:

@@ -8,7 +8,16 @@ from __future__ import annotations
 from lbdrivers.drivers.context import Conflict, Record, Records
 from lbdrivers.errors import TemporaryError
 from lbdrivers_amphora.health.findings import Heard, Listening, Operating
-from lbdrivers_amphora.records import KIND_AMPHORA, KIND_BALANCER, KIND_GONE, Amphora, Balancer, Gone
+from lbdrivers_amphora.records import (
+    KIND_AMPHORA,
+    KIND_BALANCER,
+    KIND_GONE,
+    KIND_REPLACEMENT,
+    Amphora,
+    Balancer,
+    Gone,
+    Replacement,
+)
 
 
 class Ledger:
@@ -53,6 +62,15 @@ class Ledger:
         """The health managers, those that have ended too, for a while."""
         return tuple(Listening.read(one.id, one.owner, one.data) for one in self._records.list(Listening.KIND))
 
+    def replacements(self, load_balancer_id: str) -> tuple[Replacement, ...]:
+        """Whose replacement was asked for."""
+        records = self._records.list(KIND_REPLACEMENT, load_balancer_id)
+        return tuple(Replacement.model_validate(record.data) for record in records)
+
+    def save_replacement(self, wish: Replacement) -> None:
+        """Commit. A record of its own, so that it cannot be lost to a run that writes the amphora's."""
+        self._save(KIND_REPLACEMENT, wish.amphora_id, wish.load_balancer_id, wish.model_dump(mode="json"))
+
     def save_balancer(self, balancer: Balancer) -> None:
         """Commit; the engine's lease makes us the only writer."""
         self._save(KIND_BALANCER, balancer.id, balancer.id, balancer.model_dump(mode="json"))
@@ -64,6 +82,7 @@ class Ledger:
     def forget_amphora(self, amphora_id: str, now: float) -> None:
         """After everything of it is gone."""
         self._remember_gone(amphora_id, now)
+        self._records.remove(KIND_REPLACEMENT, amphora_id)
         self._records.remove(KIND_AMPHORA, amphora_id)
         self._records.remove(Heard.KIND, amphora_id)
 

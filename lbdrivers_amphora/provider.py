@@ -17,17 +17,28 @@ from lbdrivers.drivers.amphora import ApplianceReport, Bundle, Facts, Foreteller
 from lbdrivers.drivers.compute import RequestChecker
 from lbdrivers.drivers.context import CONTRACT, DriverContext
 from lbdrivers.drivers.profiles import ProfileKind
-from lbdrivers.drivers.provider import Appliance, Deviation, Mildness, Observation, Orphan, PlannedAction
+from lbdrivers.drivers.provider import (
+    Appliance,
+    Deviation,
+    Mildness,
+    Observation,
+    Orphan,
+    PlannedAction,
+    ReplacementCause,
+)
 from lbdrivers.errors import DriverError, PermanentError, TemporaryError
 from lbdrivers.features import Feature, check
 from lbdrivers.model.infra import MachineStatus
 from lbdrivers.model.provider_data import ProviderData
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers_amphora import inspection, network_delta
+from lbdrivers_amphora.admission import Admission
 from lbdrivers_amphora.decide import datagrams, health, profiles
 from lbdrivers_amphora.decide.addressing import same_networks
+from lbdrivers_amphora.decide.admission import CREATE_PRIORITY, PRIORITIES
 from lbdrivers_amphora.decide.datagrams import DatagramDriver
 from lbdrivers_amphora.decide.plan import amphora_actions, renewal, tree_actions
+from lbdrivers_amphora.decide.replacement import State, rounds
 from lbdrivers_amphora.decide.tls import merged, unknown, uses
 from lbdrivers_amphora.decide.topology import TOPOLOGIES, AmphoraPlan, plan_amphorae
 from lbdrivers_amphora.flows import recipes
@@ -36,7 +47,7 @@ from lbdrivers_amphora.flows.work import Drivers, Work
 from lbdrivers_amphora.health.observe import observation as heard_observation
 from lbdrivers_amphora.keepalived.translate import PASSWORD_LENGTH
 from lbdrivers_amphora.ledger import Ledger
-from lbdrivers_amphora.records import Amphora, AmphoraStatus, Balancer, tree_text
+from lbdrivers_amphora.records import Amphora, AmphoraStatus, Balancer, Replacement, tree_text
 from lbdrivers_amphora.secret_files import secret_files
 from lbdrivers_amphora.settings import read
 
@@ -121,7 +132,10 @@ class AmphoraProvider:
             recipe = recipes.CONFIGURE
         else:
             recipe = recipes.UPDATE
-        run(recipe, self._work(balancer, desired, plan, tls))
+        work = self._work(balancer, desired, plan, tls)
+        # What is built for a load balancer that serves already is as urgent as a failover.
+        urgency = CREATE_PRIORITY if balancer.tree is None else PRIORITIES[ReplacementCause.FAILURE]
+        run(recipe, replace(work, build_priority=urgency))
 
     def remove(self, load_balancer_id: str) -> None:
         """See the contract. Needs no secret and no tree."""
@@ -139,24 +153,34 @@ class AmphoraProvider:
             raise PermanentError(f"there is no load balancer {load_balancer_id} to fail over")
         tree = LoadBalancer.model_validate_json(balancer.tree)
         tls = self._secret_files(tree)
-        reports = self._reports(self._ledger.amphorae(load_balancer_id))
         heard = self._ledger.heard(load_balancer_id)
         # One whose agent answers and which is silent all the same is dead to its clients: see agent/beat.py.
         silent = {name for name, one in heard.items() if one.silent}
-        dead = frozenset(amphora.id for amphora, report in reports if report is None or amphora.id in silent)
-        missing = len(reports) < len(TOPOLOGIES[balancer.topology])
-        rounds = (
-            [dead]
-            if dead or missing
-            else [
-                frozenset({amphora.id})
-                for amphora, report in sorted(reports, key=lambda pair: pair[1] is not None and pair[1].holds_vip)
-            ]
-        )
-        for replaced in rounds:
+        reports = self._reports(self._ledger.amphorae(load_balancer_id))
+        states = {one.id: State.DEAD if one.id in silent else _state(report) for one, report in reports}
+        requested = {wish.amphora_id: wish.cause for wish in self._ledger.replacements(load_balancer_id)}
+        for each in rounds(states, requested, len(TOPOLOGIES[balancer.topology])):
+            if each.cause is not ReplacementCause.ADMIN:
+                Admission(self._context, self._settings).start_failover(self._zones(each.amphorae))
             current = self._with_password(self._ledger.balancer(load_balancer_id) or balancer)
-            plan = self._plan(current, replaced)
-            run(recipes.FAILOVER, self._work(current, tree, plan, tls))
+            work = self._work(current, tree, self._plan(current, each.amphorae), tls)
+            run(recipes.FAILOVER, replace(work, build_priority=PRIORITIES[each.cause]))
+
+    def request_replacement(
+        self, load_balancer_id: str, appliance_ids: frozenset[str], cause: ReplacementCause
+    ) -> None:
+        """See ``Replacer``."""
+        known = {amphora.id for amphora in self._ledger.amphorae(load_balancer_id)}
+        if strangers := appliance_ids - known:
+            told, there = ", ".join(sorted(strangers)), ", ".join(sorted(known))
+            raise PermanentError(f"the load balancer {load_balancer_id} has no amphora {told}; it has {there}")
+        for one in sorted(appliance_ids):
+            self._ledger.save_replacement(Replacement(amphora_id=one, load_balancer_id=load_balancer_id, cause=cause))
+
+    def outdated(self, load_balancer_id: str) -> frozenset[str]:
+        """See ``Replacer``."""
+        serving = inspection.serving(self._ledger.amphorae(load_balancer_id))
+        return frozenset(amphora.id for amphora in serving if amphora.image != self._settings.image)
 
     def known(self) -> frozenset[str]:
         """See the contract."""
@@ -362,6 +386,7 @@ class AmphoraProvider:
                 role=slot.role,
                 priority=slot.priority,
                 created_at=self._context.now(),
+                image=self._settings.image,
             )
             self._ledger.save_amphora(amphora)
             build.append((slot, amphora))
@@ -393,6 +418,11 @@ class AmphoraProvider:
         with ThreadPoolExecutor(max_workers=max(1, min(len(serving), self._settings.workers))) as pool:
             return list(zip(serving, pool.map(ask, serving), strict=True))
 
+    def _zones(self, amphora_ids: Iterable[str]) -> frozenset[str]:
+        """The fault domains of these amphorae, as far as anybody knows them."""
+        machines = (self._drivers.compute.find(f"amphora-{one}") for one in amphora_ids)
+        return frozenset(machine.zone or "" for machine in machines if machine is not None)
+
     def _facts(self, amphora: Amphora) -> Facts:
         machine = self._drivers.compute.find(amphora.machine)
         if machine is None:
@@ -407,6 +437,12 @@ def _tree_of(text: str, hint: LoadBalancer | None) -> LoadBalancer:
 
 def _told(tree: LoadBalancer) -> str:
     return f"load balancer {tree.name or tree.id}"
+
+
+def _state(report: ApplianceReport | None) -> State:
+    if report is None:
+        return State.DEAD
+    return State.HOLDS_VIP if report.holds_vip else State.STANDBY
 
 
 def _appliance(amphora: Amphora, report: ApplianceReport | None, proxied: bool) -> Appliance:

@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict, Field
 
 from lbdrivers.drivers.amphora import Role, Topology
-from lbdrivers.drivers.provider import Statistics
+from lbdrivers.drivers.provider import ReplacementCause, Statistics
 from lbdrivers.model.resources import LoadBalancer
 
 KIND_BALANCER = "amphora-balancer"
 KIND_AMPHORA = "amphora"
 KIND_GONE = "amphora-gone"
+KIND_REPLACEMENT = "amphora-replacement"
 
 
 class AmphoraStatus(enum.StrEnum):
@@ -37,6 +38,7 @@ class Amphora(_Record):
 
     :param certificate_expires: end of the agent's certificate; None when it is not known.
     :param agent_revision: SHA-256 of the configuration that the agent was given; empty when not known.
+    :param image: what its machine was booted from; None: the compute driver's default.
     :param statistics: last totals seen, by listener id; they survive the appliance.
     """
 
@@ -50,6 +52,7 @@ class Amphora(_Record):
     management_address: str | None = None
     certificate_expires: float | None = None
     agent_revision: str = ""
+    image: str | None = None
     statistics: Mapping[str, Statistics] = {}
 
     @property
@@ -78,6 +81,14 @@ class Gone(_Record):
 
     id: str
     since: float
+
+
+class Replacement(_Record):
+    """The wish that an amphora be replaced by the next failover. It goes with the amphora."""
+
+    amphora_id: str
+    load_balancer_id: str
+    cause: ReplacementCause
 
 
 class Balancer(_Record):

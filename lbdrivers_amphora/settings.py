@@ -28,7 +28,19 @@ _CONTROLLER_WORKER = (
     cfg.ListOpt("amp_boot_network_list", default=["management"]),
     cfg.FloatOpt("amp_active_timeout", min=0.1, help="Seconds to wait for a machine and its agent."),
     cfg.IntOpt("amp_active_retries", min=1, help="With amp_active_wait_sec: another way to say amp_active_timeout."),
+    cfg.StrOpt("amp_image_tag", default="", help="What machines boot from; empty: the compute driver's default."),
     cfg.IntOpt("amp_active_wait_sec", min=1, help="Seconds between two looks at a machine, as Octavia counts them."),
+)
+_BUILDS = (
+    cfg.IntOpt("build_rate_limit", default=-1, min=-1, help="Amphorae built at once by all workers; -1: no limit."),
+    cfg.IntOpt("build_active_retries", default=120, min=1, help="Polls before one that waits for its turn fails."),
+    cfg.FloatOpt("build_retry_interval", default=5.0, min=0.01, help="Seconds between two such polls."),
+)
+_FAILOVERS = (
+    cfg.FloatOpt(
+        "failover_rate", default=10.0, min=0, help="Failovers a second that nobody asked for by hand; 0: no limit."
+    ),
+    cfg.FloatOpt("failover_rate_per_zone", default=5.0, min=0, help="The same in one availability zone."),
 )
 _TASK_FLOW = (cfg.IntOpt("max_workers", default=8, min=1, help="Threads that work on one load balancer's amphorae."),)
 _CERTIFICATES = (
@@ -69,8 +81,9 @@ _AGENT = (
 OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
     "controller_worker": _CONTROLLER_WORKER,
     "certificates": _CERTIFICATES,
+    "health_manager": _FAILOVERS,
     "house_keeping": _HOUSE_KEEPING,
-    "haproxy_amphora": (*_HAPROXY, DATAGRAM_DRIVER),
+    "haproxy_amphora": (*_HAPROXY, *_BUILDS, DATAGRAM_DRIVER),
     "amphora_agent": _AGENT,
     "keepalived_vrrp": _KEEPALIVED,
     "task_flow": _TASK_FLOW,
@@ -118,6 +131,27 @@ class AmphoraSettings:
     active_timeout: float
     """Seconds until a machine that does not answer counts as failed: amp_active_timeout, else
     amp_active_retries times amp_active_wait_sec where a file sets one of them, else 60."""
+
+    image: str | None
+    """What machines boot from, in the compute driver's terms (a tag of images for Nova). Default None: the driver's
+    own default. Amphorae that were booted from another one are outdated."""
+
+    build_limit: int
+    """Amphorae that all workers together build at once. Default -1: no limit, as in Octavia."""
+
+    build_interval: float
+    """Seconds between two looks of one that waits for its turn to be built."""
+
+    build_patience: float
+    """Seconds that a run waits for its turn to build or to fail over: build_active_retries times
+    build_retry_interval, as in Octavia; default 600."""
+
+    failover_rate: float
+    """Failovers a second, of all workers, that nobody asked for by hand: a failure, an upgrade. Default 10: a cloud
+    that lost a rack is not asked for a thousand machines in one second. 0: no limit."""
+
+    failover_rate_per_zone: float
+    """The same in one fault domain (availability zone). Default 5."""
 
     workers: int
     """Threads that work on one load balancer's amphorae at once. Default 8 (Octavia: 5)."""
@@ -167,6 +201,13 @@ def read(configuration: cfg.ConfigOpts) -> AmphoraSettings:
             secret_store=driver(configuration.certificates.cert_manager),
             management_networks=tuple(worker.amp_boot_network_list),
             active_timeout=_active_timeout(worker),
+            image=worker.amp_image_tag or None,
+            build_limit=configuration.haproxy_amphora.build_rate_limit,
+            build_interval=configuration.haproxy_amphora.build_retry_interval,
+            build_patience=configuration.haproxy_amphora.build_active_retries
+            * configuration.haproxy_amphora.build_retry_interval,
+            failover_rate=configuration.health_manager.failover_rate,
+            failover_rate_per_zone=configuration.health_manager.failover_rate_per_zone,
             workers=configuration.task_flow.max_workers,
             certificate_validity=float(configuration.certificates.cert_validity_time),
             certificate_renewal=min(

@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, str] | None]] = {
 #: command -> its switches with their help.
 _SWITCHES: dict[str, dict[str, str]] = {
     "apply": {"--repair": "look at what runs, too, and mend what has drifted"},
+    "failover": {"--outdated": "replace those alone that would be built otherwise today, from another image"},
     "orphans": {"--remove": "remove those that a record proves to be our own"},
 }
 
@@ -79,6 +80,9 @@ def parser() -> argparse.ArgumentParser:
         if name in ("apply", "failover", "delete"):
             text = "seconds to wait for the result (default: %(default)s)"
             command.add_argument("--timeout", type=_seconds, default=300.0, metavar="SECONDS", help=text)
+        if name == "failover":
+            text = "replace this appliance alone; may be repeated, and the beginning of its id is enough"
+            command.add_argument("--amphora", action="append", default=[], metavar="ID", help=text)
         if name == "orphans":
             text = "provider to ask (default: every one that serves a load balancer, and the default one)"
             command.add_argument("--provider", metavar="NAME", help=text)

@@ -6,6 +6,7 @@ Law: a command is a few lines; what it says is drawn by ``lbdrivers.drawing`` an
 
 from __future__ import annotations
 
+import functools
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping
@@ -129,7 +130,14 @@ def stats(session: Session, output: Output, arguments: Namespace) -> int:
 
 def failover(session: Session, output: Output, arguments: Namespace) -> int:
     """Bring one load balancer back to full redundancy."""
-    entry, after, took = _settled(session, output, arguments, session.engine.failover)
+    entry = session.entry(arguments.subject)
+    chosen, cause = upkeep.chosen_appliances(session, entry, arguments)
+    if arguments.outdated and not chosen:
+        output.answer(answers.finished(entry, entry, 0.0))
+        output.say(f"nothing to replace: {entry.name or entry.id} has no outdated appliance")
+        return 0
+    wish = functools.partial(session.engine.failover, appliances=chosen, cause=cause)
+    entry, after, took = _settled(session, output, arguments, wish)
     if after is None:
         raise PermanentError(f"the load balancer {entry.id} was deleted meanwhile")
     output.say(drawing.load_balancer(after, session.observe(after)[0], now()))

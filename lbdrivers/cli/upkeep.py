@@ -13,8 +13,8 @@ from lbdrivers.cli import answers
 from lbdrivers.cli.actions import Action
 from lbdrivers.cli.output import Output
 from lbdrivers.cli.session import Session
-from lbdrivers.drivers.provider import Deviation, Inspector, Orphan, Remedy
-from lbdrivers.errors import PermanentError, UnsupportedError
+from lbdrivers.drivers.provider import Deviation, Inspector, Orphan, Remedy, ReplacementCause, Replacer
+from lbdrivers.errors import InvalidInput, PermanentError, Problem, UnsupportedError
 from lbdrivers.reconcile.outcome import Done
 from lbdrivers.store.entry import Entry
 
@@ -62,6 +62,28 @@ def mend(session: Session, entry: Entry, found: tuple[Deviation, ...], timeout: 
         if not isinstance(outcome, Done):
             raise PermanentError(outcome.cause.user, outcome.cause.operator)
     return after
+
+
+def chosen_appliances(session: Session, entry: Entry, arguments: Namespace) -> tuple[frozenset[str], ReplacementCause]:
+    """Which appliances a failover is asked for, and why; none means that the provider chooses.
+
+    :raises InvalidInput: when the beginning of an id is not that of exactly one.
+    :raises UnsupportedError: when its provider cannot tell which are outdated.
+    """
+    provider = session.provider(entry.provider)
+    if arguments.outdated:
+        if not isinstance(provider, Replacer):
+            raise UnsupportedError(f"the provider {entry.provider} cannot tell which appliances are outdated")
+        return provider.outdated(entry.id), ReplacementCause.UPGRADE
+    if not arguments.amphora:
+        return frozenset(), ReplacementCause.ADMIN
+    known = [appliance.id for appliance in provider.observe(entry.id).appliances]
+    found = [[one for one in known if one.startswith(begin)] for begin in arguments.amphora]
+    for begin, ids in zip(arguments.amphora, found, strict=True):
+        if len(ids) != 1:
+            remedy = f"there are: {', '.join(known)}"
+            raise InvalidInput((Problem("--amphora", begin, "is not the beginning of exactly one id", remedy),))
+    return frozenset(ids[0] for ids in found), ReplacementCause.ADMIN
 
 
 def maintain(session: Session, output: Output, _arguments: Namespace) -> int:

@@ -154,6 +154,7 @@ class Remedy(enum.StrEnum):
 
     APPLY = "apply"
     FAILOVER = "failover"
+    UPGRADE = "failover --outdated"
     MAINTAIN = "maintain"
 
 
@@ -205,6 +206,33 @@ class Inspector(Protocol):
 
     def remove_orphans(self) -> tuple[Orphan, ...]:
         """Remove those that are proved to be the provider's own, found anew at this moment; what was removed."""
+        ...
+
+
+class ReplacementCause(enum.StrEnum):
+    """Why an appliance is replaced: it failed, an administrator wants it, or it is built from what is outdated."""
+
+    FAILURE = "failure"
+    ADMIN = "admin"
+    UPGRADE = "upgrade"
+
+
+@runtime_checkable
+class Replacer(Protocol):
+    """Optional, beside Provider: failovers of single appliances."""
+
+    def request_replacement(
+        self, load_balancer_id: str, appliance_ids: frozenset[str], cause: ReplacementCause
+    ) -> None:
+        """Note which appliances the next failover replaces, while the others stay.
+
+        Law: committed when it returns; the note is gone with the appliance; twice is once.
+        :raises PermanentError: when the load balancer has no such appliance.
+        """
+        ...
+
+    def outdated(self, load_balancer_id: str) -> frozenset[str]:
+        """Ids of the appliances that would be built otherwise today: from another image, another flavor."""
         ...
 
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lbdrivers import features
-from lbdrivers.drivers.provider import Maintainer, Provider, check_tree
+from lbdrivers.drivers.provider import Maintainer, Provider, ReplacementCause, Replacer, check_tree
 from lbdrivers.errors import PermanentError, TemporaryError, UnsupportedError
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.reconcile.heartbeat import Heartbeat, beat_in_thread
@@ -103,10 +103,17 @@ class Engine:
         with self._announced(load_balancer_id):
             self._store.request_delete(load_balancer_id)
 
-    def failover(self, load_balancer_id: str) -> None:
+    def failover(
+        self,
+        load_balancer_id: str,
+        appliances: frozenset[str] = frozenset(),
+        cause: ReplacementCause = ReplacementCause.ADMIN,
+    ) -> None:
         """Want the load balancer brought back to full redundancy.
 
-        :raises PermanentError: when there is none of that id, or it is being deleted.
+        :param appliances: replace these alone, and what is dead besides; empty: the provider chooses.
+        :param cause: how urgent their replacement is.
+        :raises PermanentError: when there is none of that id, or it is being deleted, or has no such appliance.
         :raises UnsupportedError: when its provider cannot.
         """
         entry = self._store.get(load_balancer_id)
@@ -114,6 +121,11 @@ class Engine:
             raise PermanentError(f"there is no load balancer {load_balancer_id}")
         if features.Feature.FAILOVER not in self._provider(entry.provider).features():
             raise UnsupportedError(f"the provider {entry.provider} does not support {features.Feature.FAILOVER}")
+        if appliances:
+            provider = self._provider(entry.provider)
+            if not isinstance(provider, Replacer):
+                raise UnsupportedError(f"the provider {entry.provider} replaces no single appliances")
+            provider.request_replacement(entry.id, appliances, cause)
         with self._announced(entry.id):
             self._store.request_failover(entry.id)
 

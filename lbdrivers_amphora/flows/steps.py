@@ -116,11 +116,12 @@ def reserve_ports(work: Work, _: str) -> None:
 
 
 def boot_machine(work: Work, amphora_id: str) -> None:
-    """Issue the agent's certificate and boot the machine; a running one is left alone."""
+    """When its turn has come, issue the agent's certificate and boot the machine; a running one is left alone."""
     amphora = work.amphora(amphora_id)
     machine = work.drivers.compute.find(amphora.machine)
     if machine is not None and machine.status is MachineStatus.RUNNING:
         return
+    work.admission.enter_build(amphora_id, work.build_priority)
     authority = work.drivers.authority
     credential = authority.issue_server(amphora.id, work.settings.certificate_validity)
     config = agent_configuration(work, amphora_id)
@@ -133,6 +134,7 @@ def boot_machine(work: Work, amphora_id: str) -> None:
                 CLIENT_CA: Secret(authority.trust().client_ca),
             },
             group=f"octavia-lb-{work.balancer.id}",
+            image=amphora.image,
         )
     )
     told = {"certificate_expires": credential.expires, "agent_revision": _revision(config)}
@@ -182,6 +184,7 @@ def renew_certificate(work: Work, amphora_id: str) -> None:
 def remove_machine(work: Work, amphora_id: str) -> None:
     """Remove the machine with all that runs in it."""
     work.drivers.compute.remove(work.amphora(amphora_id).machine)
+    work.admission.leave_build(amphora_id)
 
 
 def wait_for_agent(work: Work, amphora_id: str) -> None:
@@ -199,6 +202,7 @@ def wait_for_agent(work: Work, amphora_id: str) -> None:
 
     machine = _wait(work, answer)
     work.update(amphora.model_copy(update={"management_address": machine.address}))
+    work.admission.leave_build(amphora_id)
 
 
 def plug(work: Work, amphora_id: str) -> None:

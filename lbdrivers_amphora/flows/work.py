@@ -21,7 +21,9 @@ from lbdrivers.errors import PermanentError, TemporaryError
 from lbdrivers.model.infra import Machine, Nic, Port, Subnet
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.secret import Secret
+from lbdrivers_amphora.admission import Admission
 from lbdrivers_amphora.decide.addressing import member_subnets, wanted_nics
+from lbdrivers_amphora.decide.admission import CREATE_PRIORITY
 from lbdrivers_amphora.decide.profiles import Wishes
 from lbdrivers_amphora.flows.recipe import Subject
 from lbdrivers_amphora.ledger import Ledger
@@ -44,6 +46,7 @@ class Work:
     """One run for one load balancer. Steps of different amphorae touch only their own entries.
 
     :param tls: the certificate files that the wanted tree needs.
+    :param build_priority: of its builds among those of others; the lower, the sooner.
     """
 
     context: DriverContext
@@ -56,6 +59,7 @@ class Work:
     kept: tuple[Amphora, ...] = ()
     removed: tuple[Amphora, ...] = ()
     tls: TlsFiles = field(default_factory=TlsFiles)
+    build_priority: int = CREATE_PRIORITY
     mildness: dict[str, Mildness] = field(default_factory=dict)
     _amphorae: dict[str, Amphora] = field(default_factory=dict)
     _subnets: dict[str, Subnet] = field(default_factory=dict)
@@ -64,6 +68,11 @@ class Work:
 
     def __post_init__(self) -> None:
         self._amphorae = {a.id: a for a in (*self.built, *self.kept, *self.removed)}
+
+    @property
+    def admission(self) -> Admission:
+        """Who may build now."""
+        return Admission(self.context, self.settings)
 
     def label(self, subject: str) -> str:
         """How people call a subject: an amphora by its role and the beginning of its id."""

@@ -72,6 +72,15 @@ def test_certificates_are_renewed_while_requests_go_on(lab: Lab) -> None:
     assert lab.world.haproxy_processes() == processes
 
 
+def test_one_amphora_is_replaced_alone(lab: Lab) -> None:
+    first, second = (one["id"] for one in lab.ask("show", "web")["appliances"])
+    lab.run("failover", "web", "--amphora", first[:8])
+    now = {one["id"] for one in lab.ask("show", "web")["appliances"]}
+    assert second in now and first not in now and len(now) == 2
+    lab.run("failover", "web", "--amphora", "nobody", status=2)
+    assert "nothing to replace" in lab.run("failover", "web", "--outdated").stdout
+
+
 def test_orphans_go_only_with_a_proof(lab: Lab) -> None:
     """One of an amphora that was replaced above, one that nobody has heard of."""
     living = {one["id"] for one in lab.ask("show", "web")["appliances"]}

@@ -12,6 +12,7 @@ from support.memory_cloud import World
 from support.plant import LEASE, Mortal, Plant
 
 from lbdrivers.drivers.amphora import Bundle
+from lbdrivers.drivers.provider import ReplacementCause
 from lbdrivers.errors import PermanentError
 from lbdrivers.memory.faults import Hook, nothing
 from lbdrivers.model.resources import LoadBalancer
@@ -71,6 +72,12 @@ def certificates_are_old(plant: Plant) -> None:
     plant.world.time += 20 * 86400
 
 
+def the_master_is_to_be_replaced(plant: Plant) -> None:
+    """As an administrator asks for it."""
+    chosen = master(plant.world).removeprefix("amphora-")
+    plant.world.provider().request_replacement(NEAR.id, frozenset({chosen}), ReplacementCause.ADMIN)
+
+
 def undisturbed(_plant: Plant) -> None:
     pass
 
@@ -125,6 +132,7 @@ SCENARIOS = {
     "failover, refused and taken back": Scenario(
         wants_failover, NEAR, prepare=all_are_dead, faults=lambda: refused("configure", 2)
     ),
+    "failover of one": Scenario(wants_failover, NEAR, prepare=the_master_is_to_be_replaced),
     "renew certificates": Scenario(maintains, NEAR, prepare=certificates_are_old),
     "delete": Scenario(wants_delete, None),
 }
