@@ -34,7 +34,7 @@ def test_a_port_that_somebody_pulled_is_told_and_mended(lab: Lab) -> None:
     lab.compute.detach(pulled.machine, pulled.name)
     assert deviations(lab, 1) == {(f"port {pulled.name}", "apply")}
     planned = lab.ask("plan", str(lab.file))["actions"]
-    assert [one["action"] for one in planned] == ["plug into network private (10.211.32.0/24)"]
+    assert [one["action"] for one in planned] == ["plug into network private (10.211.32.0/20)"]
     assert lab.ask("apply", "--repair", str(lab.file))["changed"] is True
     assert deviations(lab, 0) == set()
     assert lab.client().burst(10) == {"web-1": 5, "web-2": 5}
