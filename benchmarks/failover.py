@@ -25,6 +25,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import itertools
+
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -141,7 +143,7 @@ class Asking:
     def gap(self, moment: float) -> float:
         """Longest time without an answer that ends after the moment, in seconds."""
         answers = sorted(self._answers)
-        pairs = [(one, other) for one, other in zip(answers, answers[1:], strict=False) if other >= moment]
+        pairs = [(one, other) for one, other in itertools.pairwise(answers) if other >= moment]
         if not pairs or answers[-1] < moment + AFTER / 2:
             raise RuntimeError("the pair did not come back")
         return max(other - one for one, other in pairs)

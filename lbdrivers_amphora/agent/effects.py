@@ -59,6 +59,7 @@ class Service:
     :param pid_file: written by the daemon itself.
     :param check: command that refuses a bad configuration, run before a service manager starts it.
     :param applied: configuration file -> copy that says what the process runs with.
+    :param down_file: says 1 while the daemon is dead though it shall run, and 0 else; empty: there is none.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Service:
     check: tuple[str, ...] = ()
     applied: tuple[tuple[str, str], ...] = ()
     reload_signal: str = "SIGHUP"
+    down_file: str = ""
 
 
 # --- files

@@ -176,6 +176,7 @@ class Layout:
             check=(self.config.haproxy_cmd, "-c", "-q", *files),
             applied=((self.haproxy_config(load_balancer_id), self.haproxy_applied(load_balancer_id)),),
             reload_signal="SIGUSR2",
+            down_file=f"{self.vrrp}/{load_balancer_id}.down",
         )
 
     def keepalived(self) -> Service:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 _POLL_SECONDS = 0.005
@@ -74,6 +76,25 @@ def pid_of(pid_file: Path) -> int | None:
         if identity(int(text)) is None:
             return None
     return None
+
+
+def await_death(known: Iterable[str], seconds: float) -> None:
+    """Return as soon as one of the processes of these identities ends, or is dead already, or the time is up."""
+    handles: list[int] = []
+    poll = select.poll()
+    try:
+        for process in known:
+            try:
+                handles.append(os.pidfd_open(int(process.partition("-")[0])))
+            except ProcessLookupError:
+                return
+            poll.register(handles[-1], select.POLLIN)
+            if not lives(process):  # the number is another's by now
+                return
+        poll.poll(seconds * 1000)
+    finally:
+        for handle in handles:
+            os.close(handle)
 
 
 def terminate(pid: int) -> bool:

@@ -34,7 +34,7 @@ from lbdrivers_amphora.wire.report import Extras, ListenerReport, PoolReport, Re
 API_VERSION = "1.0"
 #: Datagram socket of the appliance's log daemon.
 LOG_SOCKET = "/run/rsyslog/octavia/log"
-CAPABILITIES = ("revisions", "runtime", "statistics", "unplug")
+CAPABILITIES = ("death-notice", "revisions", "runtime", "statistics", "unplug")
 
 _RUNNING, _STOPPED = "RUNNING", "STOPPED"
 _TUNED_PROFILE_LIMIT = 1024

@@ -21,7 +21,7 @@ from typing import Protocol
 
 from lbdrivers_amphora.agent import processes
 from lbdrivers_amphora.agent.effects import Finished, Service
-from lbdrivers_amphora.agent.files import replace_file
+from lbdrivers_amphora.agent.files import read_file, replace_file
 from lbdrivers_amphora.agent.namespace import Namespace
 from lbdrivers_amphora.wire.fields import Fields, Malformed
 
@@ -83,6 +83,19 @@ def note_applied(service: Service) -> None:
         replace_file(Path(copy), Path(source).read_bytes(), 0o600)
 
 
+def tell_down(service: Service, *, down: bool) -> None:
+    """Write the service's down file, in place and without waiting for the disk: keepalived hears of it at once
+    (inotify(7)), and after a crash of the appliance nobody reads it."""
+    if not service.down_file:
+        return
+    path, content = Path(service.down_file), b"1\n" if down else b"0\n"
+    if read_file(path) != content:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+
+
 def _signal(service: Service) -> Finished:
     pid = running_pid(service)
     if pid is None:
@@ -142,6 +155,7 @@ class Supervisor:
                 outcome = self._launch(service)
                 if not outcome.ok:
                     return outcome
+            tell_down(service, down=False)
             replace_file(self._record(service), json.dumps(asdict(service)).encode(), 0o600)
             self._watches[service.name] = _watch(service)
             return Finished(ok=True)
@@ -150,6 +164,7 @@ class Supervisor:
         with self._lock:
             self._watches.pop(service.name, None)
             self._record(service).unlink(missing_ok=True)
+            tell_down(service, down=False)
             return _terminate(service)
 
     def signal(self, service: Service) -> Finished:
@@ -188,7 +203,8 @@ class Supervisor:
         return Finished(ok=True)
 
     def _watch(self) -> None:
-        while not self._ended.wait(_WATCH_SECONDS):
+        while not self._ended.is_set():
+            self._await_death()
             with self._lock:
                 for watch in list(self._watches.values()):
                     try:
@@ -196,14 +212,25 @@ class Supervisor:
                     except (OSError, subprocess.SubprocessError, ValueError) as error:
                         _LOG.error("%s: cannot be started: %s", watch.service.name, error)
 
+    def _await_death(self) -> None:
+        """Wait for the death of a daemon (pidfd_open(2)), or for the time to look at what else is to do."""
+        with self._lock:
+            living = [w.process for w in self._watches.values() if w.process is not None and processes.lives(w.process)]
+            dead = len(living) < len(self._watches)
+        if living and not dead:
+            processes.await_death(living, _WATCH_SECONDS)
+        else:
+            self._ended.wait(_WATCH_SECONDS)
+
     def _tend(self, watch: _Watch) -> None:
-        """Start the service again if it died and its pause is over."""
+        """Start the service again if it died and its pause is over; who tracks it is told first."""
         now = time.monotonic()
         # Not its pid file: a daemon that executes itself anew rewrites that, and lives on.
         if watch.process is not None and processes.lives(watch.process):
             if now - watch.started > _HEALTHY_SECONDS:
                 watch.pause = _FIRST_PAUSE
             return
+        tell_down(watch.service, down=True)
         if now < watch.due:
             return
         watch.due, watch.pause = now + watch.pause, min(_LONGEST_PAUSE, watch.pause * 2)
@@ -211,6 +238,7 @@ class Supervisor:
         outcome = self._launch(watch.service)
         watch.process = _process(watch.service)
         if outcome.ok:
+            tell_down(watch.service, down=False)
             _LOG.warning("%s died and was started again", watch.service.name)
         else:
             _LOG.error("%s died and does not start: %s", watch.service.name, outcome.words)
@@ -226,6 +254,7 @@ def _parse_service(text: bytes) -> Service:
         check=source.texts("check"),
         applied=source.pairs("applied"),
         reload_signal=source.text("reload_signal"),
+        down_file=source.text("down_file", ""),
     )
 
 
@@ -248,7 +277,7 @@ Type=simple
 ExecStartPre={applied}
 NetworkNamespacePath={namespace}
 ExecStart={command}
-ExecReload=/bin/kill -{signal} $MAINPID
+{down}ExecReload=/bin/kill -{signal} $MAINPID
 StandardOutput=append:{log_file}
 StandardError=inherit
 KillMode=mixed
@@ -271,7 +300,17 @@ def unit(service: Service, namespace: Path) -> str:
         command=_quoted((shutil.which(service.command[0]) or service.command[0], *service.command[1:])),
         signal=service.reload_signal.removeprefix("SIG"),
         log_file=service.log_file,
+        down=_down(service.down_file),
     )
+
+
+def _down(path: str) -> str:
+    """Lines that keep the down file."""
+    if not path:
+        return ""
+    told = shlex.quote(path)
+    start, stop = (_quoted(("/bin/sh", "-c", f"echo {value} > {told}")) for value in (0, 1))
+    return f"ExecStartPost={start}\nExecStopPost={stop}\n"
 
 
 def _quoted(words: tuple[str, ...]) -> str:
@@ -307,6 +346,7 @@ class Systemd:
         if not path.exists():
             return Finished(ok=True)
         outcome = self._control("disable", "--now", f"{service.name}.service")
+        tell_down(service, down=False)
         if outcome.ok:
             path.unlink(missing_ok=True)
             self._control("daemon-reload")

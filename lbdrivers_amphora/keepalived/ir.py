@@ -48,6 +48,7 @@ class Configuration:
     :param advertisement_interval: seconds, as keepalived reads them.
     :param peers: VRRP addresses of the other amphorae.
     :param addresses: VIPs of the family of ``source``; ``excluded`` the others.
+    :param down_file: says 1 while HAProxy is dead, and 0 else; None where the agent keeps none.
     :param script_security: False where root's files are not root's own: in an unprivileged user
         namespace keepalived would refuse every script.
     :param password: VRRP version 2 only.
@@ -68,5 +69,6 @@ class Configuration:
     routes: tuple[Route, ...]
     rules: tuple[Rule, ...]
     script: TrackScript
+    down_file: str | None = None
     script_security: bool = True
     password: Secret | None = None

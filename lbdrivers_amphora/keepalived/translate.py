@@ -15,6 +15,8 @@ from lbdrivers_amphora.keepalived.ir import Configuration, Route, Rule, TrackScr
 
 #: Routing table of the VIPs, on the appliance (Octavia's constant; the agent's interface files use it too).
 TABLE = 1
+#: Capability of an agent that keeps a down file for each load balancer.
+DEATH_NOTICE = "death-notice"
 #: Characters of a VRRP version 2 password (RFC 2338, section 5.3.10).
 PASSWORD_LENGTH = 8
 
@@ -53,9 +55,16 @@ def translate(bundle: Bundle, facts: Facts, interface: str) -> Configuration:
             timers.check_fall,
             timers.check_rise,
         ),
+        down_file=_down_file(bundle, facts),
         script_security=facts.haproxy_user is not None,
         password=password,
     )
+
+
+def _down_file(bundle: Bundle, facts: Facts) -> str | None:
+    if DEATH_NOTICE not in facts.capabilities:
+        return None
+    return f"{facts.base_path}/vrrp/{bundle.load_balancer.id}.down"
 
 
 def _routes(vip: Vip) -> Iterator[Route]:

@@ -182,6 +182,29 @@ def test_a_killed_keepalived_is_started_again(site: Site) -> None:
     assert eventually(lambda: appliance.get()[0]) == 200
 
 
+def test_the_death_of_haproxy_gives_the_vip_up_before_any_check_runs(site: Site) -> None:
+    """The check is due once a minute, so that only the agent's notice can have told keepalived."""
+    appliance, speaker = site
+    rare = replace(_bundle(appliance), timers=VrrpTimers(check_interval=60))
+    speaker.configure(appliance.machine, rare)
+    assert eventually(lambda: speaker.report(appliance.machine, appliance.amphora_id).holds_vip)
+    folder = Path(appliance.config.base_path) / rare.load_balancer.id
+    config = folder / "haproxy.cfg"
+    good = config.read_text()
+    config.write_text("nonsense\n")  # it shall not come up again by itself
+    down = Path(appliance.config.base_path) / "vrrp" / f"{rare.load_balancer.id}.down"
+    assert down.read_text() == "0\n"
+    for pid in speaker.report(appliance.machine, appliance.amphora_id).haproxy_pids:
+        appliance.signal(pid, signal.SIGKILL)
+    assert eventually(lambda: not speaker.report(appliance.machine, appliance.amphora_id).holds_vip)
+    assert down.read_text() == "1\n"
+    config.write_text(good)
+    assert eventually(lambda: speaker.report(appliance.machine, appliance.amphora_id).holds_vip)
+    assert down.read_text() == "0\n"
+    assert eventually(lambda: appliance.get()[0]) == 200
+    assert eventually(lambda: speaker.configure(appliance.machine, _bundle(appliance))) is not None
+
+
 def test_without_listeners_keepalived_still_holds_the_vip(site: Site) -> None:
     appliance, speaker = site
     speaker.configure(appliance.machine, _bundle(appliance))
