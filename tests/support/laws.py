@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from support.memory_cloud import World
 
 from lbdrivers.model.resources import LoadBalancer
@@ -9,9 +11,9 @@ from lbdrivers_amphora.decide.topology import TOPOLOGIES
 from lbdrivers_amphora.records import AmphoraStatus
 
 
-def expect_no_orphan(world: World, load_balancer_id: str) -> None:
+def expect_no_orphan(world: World) -> None:
     """Whatever exists outside has a record that names it."""
-    amphorae = world.ledger.amphorae(load_balancer_id)
+    amphorae = world.ledger.all_amphorae()
     balancers = world.ledger.balancers()
     assert world.machines().keys() <= {one.machine for one in amphorae}
     for name in world.ports():
@@ -26,27 +28,46 @@ def expect_exactly(world: World, wanted: LoadBalancer, vip: tuple[str, ...] = ()
 
     :param vip: addresses that it had before; empty when it had none.
     """
+    expect_all(world, ((wanted, vip),))
+
+
+def expect_all(world: World, wanted: Sequence[tuple[LoadBalancer, tuple[str, ...]]]) -> None:
+    """The same of several load balancers; there is nothing but they."""
+    ports: dict[str, str | None] = {}
+    for tree, _ in wanted:
+        ports |= _expect_appliances(world, tree)
+    assert {name: port.machine for name, port in world.ports().items()} == ports
+    assert world.machines().keys() == {machine for machine in ports.values() if machine is not None}
+    held = {f"{fixed.subnet_id}/{fixed.address}" for port in world.ports().values() for fixed in port.fixed}
+    assert world.cloud.addresses.ids() == held
+    for tree, vip in wanted:
+        _expect_settled(world, tree, vip)
+
+
+def _expect_appliances(world: World, wanted: LoadBalancer) -> dict[str, str | None]:
+    """One amphora for each slot, configured as wanted; its ports with the machines that they must be in."""
     amphorae = world.ledger.amphorae(wanted.id)
     balancer = world.ledger.balancer(wanted.id)
     assert balancer is not None
     assert sorted(one.role for one in amphorae) == sorted(slot.role for slot in TOPOLOGIES[balancer.topology])
     assert {one.status for one in amphorae} == {AmphoraStatus.ALLOCATED}
-    assert world.machines().keys() == {one.machine for one in amphorae}
     nets = _member_networks(world, wanted)
-    plugged = {
-        name: one.machine
-        for one in amphorae
-        for name in (one.management_port, one.vrrp_port, *(one.member_port(net) for net in nets))
-    }
-    assert {name: port.machine for name, port in world.ports().items()} == {balancer.vip_port: None, **plugged}
-    held = {f"{fixed.subnet_id}/{fixed.address}" for port in world.ports().values() for fixed in port.fixed}
-    assert world.cloud.addresses.ids() == held
     for one in amphorae:
         appliance = world.cloud.appliances.get(one.machine)
         assert appliance is not None and appliance.load_balancer == wanted and appliance.amphora_id == one.id
         macs = {port.mac for port in world.ports().values() if port.machine == one.machine}
         assert {interface.mac for interface in appliance.interfaces} < macs
         assert len(appliance.interfaces) == 1 + len(nets)
+    plugged: dict[str, str | None] = {
+        name: one.machine
+        for one in amphorae
+        for name in (one.management_port, one.vrrp_port, *(one.member_port(net) for net in nets))
+    }
+    return {balancer.vip_port: None, **plugged}
+
+
+def _expect_settled(world: World, wanted: LoadBalancer, vip: tuple[str, ...]) -> None:
+    """One holds the VIP, at the address of before; nothing is left to do, and doing it changes nothing."""
     seen = world.provider().observe(wanted.id)
     assert [one.holds_vip for one in seen.appliances].count(True) == 1
     assert not vip or seen.vip_addresses == vip

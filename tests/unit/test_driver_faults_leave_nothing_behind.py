@@ -94,7 +94,7 @@ def struck(trial: Trial, kind: str, number: int) -> Iterator[str]:
 def _expect_told(plant: Plant) -> None:
     """Nobody is at it any more: it is done, or there is a cause and a moment of the next attempt."""
     plant.expect_scheduled()
-    expect_no_orphan(plant.world, NEAR.id)
+    expect_no_orphan(plant.world)
     entry = plant.entry(NEAR.id)
     if entry is None or entry.settled:
         return

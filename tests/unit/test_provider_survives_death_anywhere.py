@@ -165,7 +165,7 @@ def recover(world: World, scenario: Scenario) -> Iterator[str]:
     for recovery, (act, wanted) in scenario.recoveries.items():
         after = copy_of(world)
         try:
-            expect_no_orphan(after, OLD.id)
+            expect_no_orphan(after)
             act(after.provider(workers=1))
             if wanted is None:
                 assert after.left() == []

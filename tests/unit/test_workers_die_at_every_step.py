@@ -27,7 +27,7 @@ def dies_at(trial: Trial, boundary: int, *successors: int) -> Iterator[str]:
         told[0] = worker.passed[-1]
         for successor in successors:
             plant.expect_scheduled()
-            expect_no_orphan(plant.world, NEAR.id)
+            expect_no_orphan(plant.world)
             worker = Mortal(successor)
             try:
                 trial.succeed(plant, worker)
@@ -37,7 +37,7 @@ def dies_at(trial: Trial, boundary: int, *successors: int) -> Iterator[str]:
                 break  # it had less to do than it could survive
             vip = vip or held_vip(plant.world, NEAR.id)
         plant.expect_scheduled()
-        expect_no_orphan(plant.world, NEAR.id)
+        expect_no_orphan(plant.world)
         vip = vip or held_vip(plant.world, NEAR.id)
         trial.succeed(plant)
         trial.expect_whole(plant, vip)
