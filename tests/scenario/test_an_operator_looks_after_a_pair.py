@@ -50,6 +50,26 @@ def test_a_dead_machine_is_told_and_replaced_by_a_repair(lab: Lab) -> None:
     assert holder not in {one["id"] for one in lab.ask("show", "web")["appliances"]}
 
 
+def test_a_vip_port_that_somebody_removed_comes_back_at_its_address(lab: Lab) -> None:
+    balancer = lab.ledger.balancers()[0]
+    lab.network.remove_port(balancer.vip_port)
+    assert deviations(lab, 1) >= {(f"port {balancer.vip_port}", "apply")}
+    lab.run("apply", "--repair", str(lab.file))
+    assert deviations(lab, 0) == set()
+    assert lab.ask("show", "web")["vip_address"] == balancer.vip_addresses[0]
+    assert lab.client().burst(4)["failed"] == 0
+
+
+def test_a_pair_with_both_dead_is_failed_over(lab: Lab) -> None:
+    dead = {one["id"] for one in lab.ask("show", "web")["appliances"]}
+    for one in dead:
+        lab.world.kill_amphora(one)
+    lab.run("failover", "web")
+    assert not dead & {one["id"] for one in lab.ask("show", "web")["appliances"]}
+    assert lab.client().until_answered(limit=20) is not None
+    assert deviations(lab, 0) == set()
+
+
 def test_certificates_are_renewed_while_requests_go_on(lab: Lab) -> None:
     """Those of 30 days are due when 40 days are to be left of them, and of nothing else."""
     assert lab.ask("maintain")["loadbalancers"][0]["cause"] is None
