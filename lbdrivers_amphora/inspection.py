@@ -42,9 +42,7 @@ def deviations(work: Work, reports: Reporter, secrets: Callable[[LoadBalancer], 
         expires = (report.certificate_expires if report else None) or amphora.certificate_expires
         state = drift.Found(None if machine is None else machine.status, report, ports, expires)
         label = work.label(amphora.id)
-        if amphora.image != work.settings.image:
-            images = (work.settings.image or "the default", amphora.image or "the default")
-            found.append(Deviation(label, "image", *images, Remedy.UPGRADE))
+        found += outdated(work, amphora)
         try:
             wanted = _wanted(work, amphora, machine if report is not None and readable else None)
         except DriverError as error:
@@ -53,6 +51,17 @@ def deviations(work: Work, reports: Reporter, secrets: Callable[[LoadBalancer], 
         renewal = work.settings.certificate_renewal
         found += drift.amphora_deviations(wanted, state, work.context.now(), renewal)
     return tuple(found)
+
+
+def outdated(work: Work, amphora: Amphora) -> tuple[Deviation, ...]:
+    """In what the amphora would be booted otherwise now."""
+    request = work.machine_request(amphora)
+    kinds = {"image": (request.image, amphora.image), "flavor": (request.flavor, amphora.flavor)}
+    return tuple(
+        Deviation(work.label(amphora.id), aspect, wanted or "the default", found or "the default", Remedy.UPGRADE)
+        for aspect, (wanted, found) in kinds.items()
+        if wanted != found
+    )
 
 
 def _of_load_balancer(work: Work) -> Iterator[Deviation]:

@@ -179,8 +179,8 @@ class AmphoraProvider:
 
     def outdated(self, load_balancer_id: str) -> frozenset[str]:
         """See ``Replacer``."""
-        serving = inspection.serving(self._ledger.amphorae(load_balancer_id))
-        return frozenset(amphora.id for amphora in serving if amphora.image != self._settings.image)
+        work = self._as_it_is(load_balancer_id)
+        return frozenset(amphora.id for amphora in work.kept if inspection.outdated(work, amphora))
 
     def known(self) -> frozenset[str]:
         """See the contract."""
@@ -386,7 +386,6 @@ class AmphoraProvider:
                 role=slot.role,
                 priority=slot.priority,
                 created_at=self._context.now(),
-                image=self._settings.image,
             )
             self._ledger.save_amphora(amphora)
             build.append((slot, amphora))

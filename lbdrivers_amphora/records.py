@@ -38,7 +38,7 @@ class Amphora(_Record):
 
     :param certificate_expires: end of the agent's certificate; None when it is not known.
     :param agent_revision: SHA-256 of the configuration that the agent was given; empty when not known.
-    :param image: what its machine was booted from; None: the compute driver's default.
+    :param image: what its machine was booted from, ``flavor`` as what; None: the compute driver's default.
     :param statistics: last totals seen, by listener id; they survive the appliance.
     """
 
@@ -53,6 +53,7 @@ class Amphora(_Record):
     certificate_expires: float | None = None
     agent_revision: str = ""
     image: str | None = None
+    flavor: str | None = None
     statistics: Mapping[str, Statistics] = {}
 
     @property

@@ -101,7 +101,6 @@ class MachineRequest:
     :param flavor: compute flavor, in the driver's own terms, or None for its default.
     :param image: tag of the image to boot from, or None for the driver's default.
     :param zone: availability zone, or None.
-    :param image: what it boots from, in the driver's own terms, or None for its default.
     """
 
     name: str

@@ -124,21 +124,20 @@ def boot_machine(work: Work, amphora_id: str) -> None:
     work.admission.enter_build(amphora_id, work.build_priority)
     authority = work.drivers.authority
     credential = authority.issue_server(amphora.id, work.settings.certificate_validity)
-    config = agent_configuration(work, amphora_id)
+    config, request = agent_configuration(work, amphora_id), work.machine_request(amphora)
     work.drivers.compute.ensure(
         replace(
-            work.wishes.machine(amphora.machine, (amphora.management_port,)),
+            request,
             files={
                 CONFIG_FILE: config,
                 SERVER_CERTIFICATE: credential.pem,
                 CLIENT_CA: Secret(authority.trust().client_ca),
             },
             group=f"octavia-lb-{work.balancer.id}",
-            image=amphora.image,
         )
     )
     told = {"certificate_expires": credential.expires, "agent_revision": _revision(config)}
-    work.update(amphora.model_copy(update=told))
+    work.update(amphora.model_copy(update={**told, "image": request.image, "flavor": request.flavor}))
 
 
 def agent_configuration(work: Work, amphora_id: str) -> Secret:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lbdrivers.drivers.amphora import AmphoraDriver, Bundle, Interface, InterfaceAddress, Peer, TlsFiles, Vip
@@ -18,7 +18,7 @@ from lbdrivers.drivers.context import DriverContext
 from lbdrivers.drivers.network import Network
 from lbdrivers.drivers.provider import Mildness
 from lbdrivers.errors import PermanentError, TemporaryError
-from lbdrivers.model.infra import Machine, Nic, Port, Subnet
+from lbdrivers.model.infra import Machine, MachineRequest, Nic, Port, Subnet
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.secret import Secret
 from lbdrivers_amphora.admission import Admission
@@ -68,6 +68,11 @@ class Work:
 
     def __post_init__(self) -> None:
         self._amphorae = {a.id: a for a in (*self.built, *self.kept, *self.removed)}
+
+    def machine_request(self, amphora: Amphora) -> MachineRequest:
+        """The kind of machine that the amphora would be booted as now, without files."""
+        request = self.wishes.machine(amphora.machine, (amphora.management_port,))
+        return replace(request, image=request.image or self.settings.image)
 
     @property
     def admission(self) -> Admission:
