@@ -119,7 +119,8 @@ def _known(ledger: Ledger) -> orphans.Known:
     balancers = frozenset(balancer.id for balancer in ledger.balancers())
     amphorae = ledger.all_amphorae()
     forsaken = {one.id: f"its load balancer {one.load_balancer_id} is gone" for one in amphorae}
-    living = frozenset(one.id for one in amphorae if one.load_balancer_id in balancers)
+    # Those without a load balancer wait in the warm pool.
+    living = frozenset(one.id for one in amphorae if one.load_balancer_id in balancers | {""})
     return orphans.Known(
         amphorae=living,
         balancers=balancers,

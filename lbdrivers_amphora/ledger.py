@@ -62,6 +62,22 @@ class Ledger:
         """The health managers, those that have ended too, for a while."""
         return tuple(Listening.read(one.id, one.owner, one.data) for one in self._records.list(Listening.KIND))
 
+    def spares(self) -> tuple[Amphora, ...]:
+        """Amphorae of the warm pool, half-built and dying ones too."""
+        return self.amphorae("")
+
+    def take(self, spare: Amphora, taken: Amphora) -> bool:
+        """Commit that a spare is a load balancer's from now on; False when somebody else was faster."""
+        stored = self._records.get(KIND_AMPHORA, spare.id)
+        if stored is None or stored.data != spare.model_dump(mode="json"):
+            return False
+        data = taken.model_dump(mode="json")
+        try:
+            self._records.put(Record(KIND_AMPHORA, taken.id, data, taken.load_balancer_id, stored.version))
+        except Conflict:
+            return False
+        return True
+
     def replacements(self, load_balancer_id: str) -> tuple[Replacement, ...]:
         """Whose replacement was asked for."""
         records = self._records.list(KIND_REPLACEMENT, load_balancer_id)

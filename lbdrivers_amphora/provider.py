@@ -50,6 +50,7 @@ from lbdrivers_amphora.ledger import Ledger
 from lbdrivers_amphora.records import Amphora, AmphoraStatus, Balancer, Replacement, tree_text
 from lbdrivers_amphora.secret_files import secret_files
 from lbdrivers_amphora.settings import read
+from lbdrivers_amphora.warm_pool import WarmPool
 
 #: What it can do with connections; with datagrams see ``decide/datagrams.py``.
 _CONNECTIONS = frozenset(
@@ -120,7 +121,7 @@ class AmphoraProvider:
             balancer = self._admitted(desired)
             self._ledger.save_balancer(balancer)
         balancer = self._with_password(balancer)
-        plan = self._plan(balancer)
+        plan = self._plan(balancer, tree=desired)
         if held is None:
             recipe = recipes.CREATE
         elif (
@@ -163,7 +164,7 @@ class AmphoraProvider:
             if each.cause is not ReplacementCause.ADMIN:
                 Admission(self._context, self._settings).start_failover(self._zones(each.amphorae))
             current = self._with_password(self._ledger.balancer(load_balancer_id) or balancer)
-            work = self._work(current, tree, self._plan(current, each.amphorae), tls)
+            work = self._work(current, tree, self._plan(current, each.amphorae, tree=tree), tls)
             run(recipes.FAILOVER, replace(work, build_priority=PRIORITIES[each.cause]))
 
     def request_replacement(
@@ -276,7 +277,6 @@ class AmphoraProvider:
 
     def maintain(self, load_balancer_id: str) -> None:
         """See ``Maintainer``. An amphora that is not running is left to a failover."""
-        self._ledger.forget_gone(self._context.now() - self._settings.memory_of_gone)
         balancer = self._ledger.balancer(load_balancer_id)
         if balancer is None or balancer.tree is None:
             return
@@ -284,6 +284,11 @@ class AmphoraProvider:
         machines = {one.id: self._drivers.compute.find(one.machine) for one in work.kept}
         running = [one for one in work.kept if (found := machines[one.id]) and found.status is MachineStatus.RUNNING]
         run(recipes.MAINTAIN, replace(work, kept=tuple(running)))
+
+    def tend(self) -> None:
+        """See ``Caretaker``."""
+        self._ledger.forget_gone(self._context.now() - self._settings.memory_of_gone)
+        WarmPool(self._context, self._settings, self._ledger, lambda: self._drivers).fill()
 
     # -- how it is done ----------------------------------------------------------------------
 
@@ -367,8 +372,18 @@ class AmphoraProvider:
             tls=tls or TlsFiles(),
         )
 
-    def _plan(self, balancer: Balancer, replace: frozenset[str] = frozenset(), commit: bool = True) -> AmphoraPlan:
-        """Plan the amphorae; each empty slot gets its record, committed before anything is made."""
+    def _plan(
+        self,
+        balancer: Balancer,
+        replace: frozenset[str] = frozenset(),
+        commit: bool = True,
+        tree: LoadBalancer | None = None,
+    ) -> AmphoraPlan:
+        """Plan the amphorae; each empty slot gets its record, committed before anything is made.
+
+        :param tree: with it, spares of the warm pool are taken where they fit.
+        """
+        pool = WarmPool(self._context, self._settings, self._ledger, lambda: self._drivers)
         amphorae = self._ledger.amphorae(balancer.id)
         machines = {}
         for amphora in amphorae:
@@ -380,12 +395,16 @@ class AmphoraProvider:
             return plan
         build = []
         for slot, unfinished in plan.build:
-            amphora = unfinished or Amphora(
-                id=str(uuid.uuid4()),
-                load_balancer_id=balancer.id,
-                role=slot.role,
-                priority=slot.priority,
-                created_at=self._context.now(),
+            amphora = (
+                unfinished
+                or (tree and pool.take(balancer, slot, tree))
+                or Amphora(
+                    id=str(uuid.uuid4()),
+                    load_balancer_id=balancer.id,
+                    role=slot.role,
+                    priority=slot.priority,
+                    created_at=self._context.now(),
+                )
             )
             self._ledger.save_amphora(amphora)
             build.append((slot, amphora))

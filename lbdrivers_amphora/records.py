@@ -22,8 +22,9 @@ KIND_REPLACEMENT = "amphora-replacement"
 
 
 class AmphoraStatus(enum.StrEnum):
-    """The life of an amphora, in the v2 API's words."""
+    """The life of an amphora, in the v2 API's words. READY: booted, and no load balancer's yet."""
 
+    READY = "READY"
     PENDING_CREATE = "PENDING_CREATE"
     ALLOCATED = "ALLOCATED"
     PENDING_DELETE = "PENDING_DELETE"

@@ -13,7 +13,16 @@ from lbdrivers.cli import answers
 from lbdrivers.cli.actions import Action
 from lbdrivers.cli.output import Output
 from lbdrivers.cli.session import Session
-from lbdrivers.drivers.provider import Deviation, Inspector, Orphan, Remedy, ReplacementCause, Replacer
+from lbdrivers.drivers.provider import (
+    Caretaker,
+    Deviation,
+    Inspector,
+    Orphan,
+    Provider,
+    Remedy,
+    ReplacementCause,
+    Replacer,
+)
 from lbdrivers.errors import InvalidInput, PermanentError, Problem, UnsupportedError
 from lbdrivers.reconcile.outcome import Done
 from lbdrivers.store.entry import Entry
@@ -90,6 +99,9 @@ def maintain(session: Session, output: Output, _arguments: Namespace) -> int:
     """Renew what ages; what cannot be renewed now keeps nobody else waiting."""
     outcomes: dict[str, str] = {}
     with output.steps.shown():
+        for provider in _providers(session):
+            if isinstance(provider, Caretaker):
+                provider.tend()
         for entry in session.store.list():
             outcome = session.engine.maintain(entry.id)
             outcomes[entry.id] = "" if isinstance(outcome, Done) else outcome.cause.operator
@@ -123,9 +135,13 @@ def _inspectors(session: Session, name: str | None) -> list[Inspector]:
     """Of one provider, or of all in use that can tell."""
     if name is not None:
         return [_inspector(session, name)]
+    return [provider for provider in _providers(session) if isinstance(provider, Inspector)]
+
+
+def _providers(session: Session) -> list[Provider]:
+    """Every one that serves a load balancer, and the default one."""
     names = {entry.provider for entry in session.store.list()} | {session.settings.default_provider}
-    providers = [session.provider(one) for one in sorted(names)]
-    return [provider for provider in providers if isinstance(provider, Inspector)]
+    return [session.provider(one) for one in sorted(names)]
 
 
 def _inspector(session: Session, name: str) -> Inspector:

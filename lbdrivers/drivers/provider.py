@@ -248,6 +248,17 @@ class Maintainer(Protocol):
 
 
 @runtime_checkable
+class Caretaker(Protocol):
+    """Optional, beside Provider: looks after what belongs to no load balancer."""
+
+    def tend(self) -> None:
+        """Refill what is kept in stock, forget what is long gone. Law: nothing to do is success; somebody
+        else at it is success.
+        """
+        ...
+
+
+@runtime_checkable
 class VipReserver(Protocol):
     """Optional, beside Provider: reserves the VIP before the load balancer is made, so that its owner
     can be told the address at once."""

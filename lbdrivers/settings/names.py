@@ -142,7 +142,6 @@ _API = {
 }
 _URL = "the URL in [DEFAULT] transport_url"
 _GONE = "nothing: remove it"
-_SPARES = "nothing: amphorae are built when they are needed"
 _UPSTART = "nothing: the agent starts HAProxy again, under systemd or on its own"
 _PLUGIN = "username, password, project_name and auth_type = password in the same section"
 
@@ -182,8 +181,7 @@ OUTDATED: Mapping[tuple[str, str], str] = {
     ("health_manager", "stats_update_driver"): "[controller_worker] statistics_drivers",
     ("health_manager", "status_update_threads"): "[health_manager] health_update_threads and stats_update_threads",
     ("health_manager", "sync_provisioning_status"): "nothing: statuses are read from the API",
-    ("house_keeping", "spare_amphora_pool_size"): _SPARES,
-    ("house_keeping", "spare_check_interval"): _SPARES,
+    ("house_keeping", "spare_check_interval"): "nothing: the warm pool is refilled by lbdrivers maintain",
     ("keystone_authtoken", "admin_password"): _PLUGIN,
     ("keystone_authtoken", "admin_tenant_name"): _PLUGIN,
     ("keystone_authtoken", "admin_user"): _PLUGIN,

@@ -82,5 +82,30 @@ DELETE = Recipe(
     ),
 )
 
+WARM = Recipe(
+    "fill the warm pool",
+    "Amphorae are booted and wait for a load balancer; those that are dead, outdated or too many go.",
+    (
+        Stage(
+            Subject.BUILT,
+            (
+                Step("reserve management port", steps.reserve_management_port),
+                Step("boot machine", steps.boot_machine, undo=steps.remove_machine),
+                Step("wait for agent", steps.wait_for_agent),
+                Step("mark as ready", steps.mark_ready, commits=True),
+            ),
+        ),
+        Stage(
+            Subject.REMOVED,
+            (
+                Step("mark for removal", steps.mark_pending_delete),
+                Step("remove machine", steps.remove_machine),
+                Step("remove ports", steps.remove_ports),
+                Step("forget amphora", steps.forget_amphora),
+            ),
+        ),
+    ),
+)
+
 #: All of them, in the order in which a load balancer meets them.
-RECIPES = (CREATE, UPDATE, CONFIGURE, FAILOVER, MAINTAIN, DELETE)
+RECIPES = (CREATE, UPDATE, CONFIGURE, FAILOVER, MAINTAIN, DELETE, WARM)

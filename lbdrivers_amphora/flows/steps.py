@@ -103,16 +103,22 @@ def reserve_ports(work: Work, _: str) -> None:
     """Make the management and VRRP ports of all amphorae that are built, so that each knows its peers."""
     for amphora_id in (amphora.id for amphora in work.built):
         amphora = work.amphora(amphora_id)
-        for name in work.management_networks[:1]:
-            network = work.drivers.network.network(name)
-            fixed = tuple(FixedAddress(subnet.id) for subnet in network.subnets[:1])
-            work.drivers.network.ensure_port(PortRequest(amphora.management_port, network.id, fixed))
+        reserve_management_port(work, amphora_id)
         vip_nic = work.vip[0]
         port = _ensure_nic_port(work, amphora_id, _nic_on(work, vip_nic.network_id))
         address = port.address_in(vip_nic.subnet_ids[0])
         if address is None:
             raise PermanentError("the VRRP port has no address in the VIP's subnet", f"port {port.name}")
         work.update(amphora.model_copy(update={"vrrp_address": address}))
+
+
+def reserve_management_port(work: Work, amphora_id: str) -> None:
+    """Make the port by which the agent is reached."""
+    amphora = work.amphora(amphora_id)
+    for name in work.management_networks[:1]:
+        network = work.drivers.network.network(name)
+        fixed = tuple(FixedAddress(subnet.id) for subnet in network.subnets[:1])
+        work.drivers.network.ensure_port(PortRequest(amphora.management_port, network.id, fixed))
 
 
 def boot_machine(work: Work, amphora_id: str) -> None:
@@ -133,7 +139,7 @@ def boot_machine(work: Work, amphora_id: str) -> None:
                 SERVER_CERTIFICATE: credential.pem,
                 CLIENT_CA: Secret(authority.trust().client_ca),
             },
-            group=f"octavia-lb-{work.balancer.id}",
+            group=f"octavia-lb-{work.balancer.id}" if work.balancer.id else None,
         )
     )
     told = {"certificate_expires": credential.expires, "agent_revision": _revision(config)}
@@ -229,6 +235,11 @@ def configure(work: Work, amphora_id: str) -> None:
     machine = work.machine(amphora)
     bundle = work.bundle(amphora_id)
     work.mildness[amphora_id] = work.drivers.amphora.configure(machine, bundle)
+
+
+def mark_ready(work: Work, amphora_id: str) -> None:
+    """A spare waits for a load balancer from now on."""
+    work.update(work.amphora(amphora_id).model_copy(update={"status": AmphoraStatus.READY}))
 
 
 def mark_allocated(work: Work, _: str) -> None:

@@ -24,7 +24,7 @@ from lbdrivers.model.secret import Secret
 from lbdrivers_amphora.admission import Admission
 from lbdrivers_amphora.decide.addressing import member_subnets, wanted_nics
 from lbdrivers_amphora.decide.admission import CREATE_PRIORITY
-from lbdrivers_amphora.decide.profiles import Wishes
+from lbdrivers_amphora.decide.profiles import AmphoraFlavor, AmphoraZone, Wishes
 from lbdrivers_amphora.flows.recipe import Subject
 from lbdrivers_amphora.ledger import Ledger
 from lbdrivers_amphora.records import Amphora, Balancer
@@ -95,8 +95,8 @@ class Work:
 
     @property
     def wishes(self) -> Wishes:
-        """What the wanted tree's flavor and zone ask for."""
-        return Wishes.of(self.desired)
+        """What the wanted tree's flavor and zone ask for; without a tree, nothing."""
+        return Wishes(AmphoraFlavor(), AmphoraZone()) if self.tree is None else Wishes.of(self.tree)
 
     @property
     def management_networks(self) -> tuple[str, ...]:

@@ -250,6 +250,6 @@ def test_the_gone_are_forgotten_in_time() -> None:
     one = master(world).id
     world.provider().failover(TREE.id)
     world.time += 8 * DAY
-    world.provider().maintain(TREE.id)
+    world.provider().tend()
     make_machine(world, one)
     assert {found.proof for found in world.provider().orphans()} == {""}
