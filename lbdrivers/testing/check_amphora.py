@@ -11,6 +11,7 @@ from lbdrivers.drivers.amphora import (
     ApplianceReport,
     Bundle,
     DaemonState,
+    Foreteller,
     Interface,
     Peer,
     Role,
@@ -38,6 +39,7 @@ class Booted:
     :param vip: the VIP that it shall hold.
     :param vrrp_address: its own address on the VIP's network.
     :param new_certificate: makes a new server certificate for the agent.
+    :param agent_configuration: makes another configuration of the agent itself.
     """
 
     machine: Machine
@@ -46,6 +48,7 @@ class Booted:
     vip: Vip
     vrrp_address: str
     new_certificate: Callable[[], Secret]
+    agent_configuration: Callable[[], Secret]
 
     def bundle(self, tree: LoadBalancer) -> Bundle:
         """The whole configuration of this appliance, alone."""
@@ -188,6 +191,35 @@ def check_a_new_certificate_disturbs_nothing(fixture: AmphoraFixture) -> None:
         expect(fixture.configure(booted, tree) is Mildness.NOTHING, "a new agent certificate lost the configuration")
 
 
+def check_a_new_agent_configuration_disturbs_nothing(fixture: AmphoraFixture) -> None:
+    """Another configuration of the agent, given once or twice, leaves what it has configured as it is."""
+    with fixture.boot() as booted:
+        tree, driver = fixture.tree(), fixture.make()
+        fixture.configure(booted, tree)
+        before, config = fixture.report(booted).haproxy_pids, booted.agent_configuration()
+        for _ in range(2):
+            fixture.patience.settled(
+                "reconfigure", lambda: driver.reconfigure(booted.machine, booted.amphora_id, config)
+            )
+        expect(fixture.report(booted).haproxy_pids == before, "another agent configuration restarted HAProxy")
+        expect(fixture.configure(booted, tree) is Mildness.NOTHING, "another agent configuration lost what was applied")
+
+
+def check_revisions_are_foretold(fixture: AmphoraFixture) -> None:
+    """A driver that foretells revisions foretells those that a report shows then."""
+    with fixture.boot() as booted:
+        tree, driver = fixture.tree(), fixture.make()
+        if not isinstance(driver, Foreteller):
+            return
+        facts = fixture.patience.settled("facts", lambda: driver.facts(booted.machine, booted.amphora_id))
+        foretold = driver.revisions(booted.bundle(tree), facts)
+        expect(bool(foretold), "nothing is foretold of a tree that serves")
+        fixture.configure(booted, tree)
+        seen = fixture.report(booted).revisions
+        wrong = {name: seen.get(name) for name, revision in foretold.items() if seen.get(name) != revision}
+        expect(not wrong, f"the report shows {wrong}, not {dict(foretold)}")
+
+
 def check_the_dead_do_not_answer(fixture: AmphoraFixture) -> None:
     """Whatever is asked of a dead machine is a TemporaryError: it may be started again."""
     with fixture.boot() as booted:
@@ -218,5 +250,7 @@ CHECKS: tuple[Check[AmphoraFixture], ...] = (
     Check(check_everything_can_be_taken_out),
     Check(check_a_port_that_is_not_there_is_waited_for),
     Check(check_a_new_certificate_disturbs_nothing),
+    Check(check_a_new_agent_configuration_disturbs_nothing),
+    Check(check_revisions_are_foretold),
     Check(check_the_dead_do_not_answer),
 )

@@ -289,6 +289,17 @@ class RestartsForACertificate(MemoryAmphoraDriver):
         self._store(replace(appliance, reloads=appliance.reloads + 1))
 
 
+class RestartsForAConfiguration(MemoryAmphoraDriver):
+    def reconfigure(self, machine: Machine, amphora_id: str, config: Secret) -> None:
+        appliance = self._appliance(machine, amphora_id)
+        self._store(replace(appliance, reloads=appliance.reloads + 1))
+
+
+class ForetellsAnother(MemoryAmphoraDriver):
+    def revisions(self, bundle: Bundle, facts: Facts) -> dict[str, str]:
+        return {name: revision[::-1] for name, revision in super().revisions(bundle, facts).items()}
+
+
 class AnswersForTheDead(MemoryAmphoraDriver):
     def facts(self, machine: Machine, amphora_id: str) -> Facts:
         return Facts("amphora", "1.0", "2.6", "2.2")
@@ -302,6 +313,8 @@ AMPHORA = {
     check_amphora.check_everything_can_be_taken_out: KeepsTheLastListener,
     check_amphora.check_a_port_that_is_not_there_is_waited_for: PlugsWhatIsNotThere,
     check_amphora.check_a_new_certificate_disturbs_nothing: RestartsForACertificate,
+    check_amphora.check_a_new_agent_configuration_disturbs_nothing: RestartsForAConfiguration,
+    check_amphora.check_revisions_are_foretold: ForetellsAnother,
     check_amphora.check_the_dead_do_not_answer: AnswersForTheDead,
 }
 

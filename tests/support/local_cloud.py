@@ -94,6 +94,9 @@ class LocalCloud:
                 vip=vip,
                 vrrp_address=_address(port),
                 new_certificate=lambda: authority.issue_server(amphora_id, 3600).pem,
+                agent_configuration=lambda: Secret(
+                    agent_config.render(agent_config.AgentConfig(amphora_id, heartbeat_interval=7)).encode()
+                ),
             )
         finally:
             self.site.compute.remove(name)

@@ -99,6 +99,7 @@ def amphora_fixture(driver: type[MemoryAmphoraDriver], context: DriverContext) -
                 vip=vips[0],
                 vrrp_address=own,
                 new_certificate=lambda: MemoryAuthority(context).issue_server(amphora_id, 3600).pem,
+                agent_configuration=lambda: Secret(f"[amphora_agent]\namphora_id = {amphora_id}\n".encode()),
             )
         finally:
             compute.remove(name)
