@@ -33,6 +33,7 @@ from lbdrivers.model.infra import HostRoute, Machine
 from lbdrivers.model.resources import Listener, ListenerProtocol
 from lbdrivers.model.secret import Secret
 from lbdrivers_amphora import client_datagrams, client_settings
+from lbdrivers_amphora.blame import blame
 from lbdrivers_amphora.client_transport import Answer, Line, demand, tls_context
 from lbdrivers_amphora.decide import datagrams
 from lbdrivers_amphora.haproxy import render as haproxy_render
@@ -172,8 +173,11 @@ class RestAmphoraDriver:
         if running and not stale and report.revisions.get("haproxy.cfg") == _md5(text):
             return Mildness.NOTHING
         upload = routes.UploadHaproxy(amphora_id, balancer, text)
-        self._demand(machine, amphora_id, upload, "upload the HAProxy configuration")
-        answer = self._demand(machine, amphora_id, routes.ActOnBalancer(balancer, "reload"), "reload HAProxy")
+        try:
+            self._demand(machine, amphora_id, upload, "upload the HAProxy configuration")
+            answer = self._demand(machine, amphora_id, routes.ActOnBalancer(balancer, "reload"), "reload HAProxy")
+        except (PermanentError, TemporaryError) as error:
+            raise blame(error, text, bundle.load_balancer) from error
         return _mildness(answer)
 
     def _configure_datagrams(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import zip_longest
 from typing import Any
 
@@ -50,6 +51,7 @@ from lbdrivers.testing.surroundings import ANYWHERE, Surroundings, identity
 HOSTILE = ("%[env(HOME)]", "#", '"', "'", "\\", " ", "${HOME}", "$(id)", "%", "{", "}", ";", "\u0663", "\u00e9", "]")
 
 
+@cache
 def texts(max_size: int = 12) -> SearchStrategy[str]:
     """One line of printable text, hostile characters included."""
     plain = st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"), exclude_characters="\ufeff")
@@ -68,23 +70,27 @@ def cidrs() -> SearchStrategy[str]:
     return st.one_of(narrow, wide).map(lambda pair: str(ipaddress.ip_network(pair, strict=False)))
 
 
+@cache
 def tokens() -> SearchStrategy[str]:
     """Names of headers and cookies (RFC 9110 token without the single quote)."""
     return st.text("abcXYZ019!#$%&*+.^_`|~-", min_size=1, max_size=12)
 
 
+@cache
 def host_names() -> SearchStrategy[str]:
     """Host names of one to three labels."""
     label = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9-]{0,8}[A-Za-z0-9])?", fullmatch=True)
     return st.lists(label, min_size=1, max_size=3).map(".".join)
 
 
+@cache
 def url_paths() -> SearchStrategy[str]:
     """URL paths with every character that RFC 3986 allows."""
     piece = st.one_of(st.sampled_from(tuple("abZ09-._~!$&'()*+,;=:@/?")), st.sampled_from(("%20", "%C3%A9", "%5B")))
     return st.lists(piece, max_size=10).map(lambda pieces: "/" + "".join(pieces))
 
 
+@cache
 def redirect_urls() -> SearchStrategy[str]:
     """Absolute URLs, HAProxy's own format tags among their characters."""
     rest = st.lists(st.sampled_from(("a", "%20", "%[env(HOME)]", "?", "#", '"', "'", "\\", "{", "$")), max_size=6)
@@ -93,6 +99,7 @@ def redirect_urls() -> SearchStrategy[str]:
     )
 
 
+@cache
 def expected_codes() -> SearchStrategy[str]:
     """One code, a list, or a range."""
     code = st.integers(100, 599)

@@ -8,6 +8,7 @@ it with what its clients still have to finish.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -27,7 +28,7 @@ _POLL_SECONDS = 0.005
 _START_SECONDS = 30.0
 _RELOAD_SECONDS = 30.0
 #: A lost signal is sent again after this long; a second reload in between would only cost time.
-_RESEND_SECONDS = 1.5
+RESEND_SECONDS = 1.5
 #: What the generation before last has, at least, to finish: twice what HAProxy takes to say goodbye to idle
 #: connections (close-spread-time). A reload waits for that; between reloads, hard-stop-after is the limit.
 GRACE_SECONDS = 10.0
@@ -35,7 +36,7 @@ _GRACE_POLL_SECONDS = 0.05
 _STATISTICS_ATTEMPTS = 8
 _PID = re.compile(r"^Pid: (\d+)$", re.MULTILINE)
 _FAILED = re.compile(r"\bmaster\s+\d+ \[failed: (\d+)\]")
-_WORKER = re.compile(r"^(\d+)\s+worker\s+\d+\s+(\d+)d(\d+)h(\d+)m(\d+)s", re.MULTILINE)
+_WORKER = re.compile(r"^(\d+)\s+worker\s", re.MULTILINE)
 
 
 def ask(path: str, command: str, seconds: float = _ANSWER_SECONDS) -> str | None:
@@ -113,39 +114,35 @@ def statistics(path: str, master_path: str) -> dict[str, str]:
 def _old_statistics(current: int, master_path: str) -> dict[str, str]:
     """Of the workers that still finish their connections."""
     found: dict[str, str] = {}
-    for pid in _generations(master_path)[1]:
+    _, _, old = (ask(master_path, "show proc") or "").partition("# old workers")
+    for pid in map(int, _WORKER.findall(old.partition("# programs")[0])):
         text = ask(master_path, f"@!{pid} show stat")
         if pid != current and text and text.startswith("#"):
             found[_identity(pid)] = text
     return found
 
 
-def _generations(master_path: str) -> tuple[dict[int, int], dict[int, int]]:
-    """Seconds of life by pid: of the current worker, and of old ones that still have connections."""
-    current, _, old = (ask(master_path, "show proc") or "").partition("# programs")[0].partition("# old workers")
-    return _ages(current), _ages(old)
+def _make_room(master: int, path: str) -> frozenset[int]:
+    """Wait for the generation before this one, and end it when its grace is over; gives the pids that are left.
 
-
-def _ages(text: str) -> dict[int, int]:
-    found: dict[int, int] = {}
-    for pid, *parts in _WORKER.findall(text):
-        days, hours, minutes, seconds = map(int, parts)
-        found[int(pid)] = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
-    return found
-
-
-def _make_room(master_path: str) -> float:
-    """Wait for the generation before this one, and end it when its grace is over; gives the seconds that took."""
+    The kernel tells who lives: the master does not answer while it executes itself anew, and misses ends of
+    workers meanwhile. For a moment after a reload an old worker may still answer on the stats socket, and the
+    master of HAProxy 3.0 has a short-lived child besides; so only what is older than who answers is ended.
+    """
     begin = time.monotonic()
-    current, old = _generations(master_path)
-    # As long as the current worker serves, the old ones have been told to finish.
-    deadline = begin + GRACE_SECONDS - max(current.values(), default=0)
-    while old and time.monotonic() < deadline:
+    while True:
+        current, living = worker_pid(path), frozenset(processes.children(master))
+        served = 0.0 if current is None else processes.age(current)
+        if living <= {current} or time.monotonic() - begin > GRACE_SECONDS - served:
+            break
         time.sleep(_GRACE_POLL_SECONDS)
-        old = _generations(master_path)[1]
-    for pid in old:
-        processes.terminate(pid)
-    return time.monotonic() - begin
+    if current is None:
+        return living
+    # As long as the current worker serves, the old ones have been told to finish.
+    for pid in living:
+        if processes.age(pid) > processes.age(current):
+            processes.terminate(pid)
+    return living
 
 
 def wait_until_serving(path: str, alive: Callable[[], bool], words: Callable[[], str]) -> Finished:
@@ -167,24 +164,23 @@ def _failed_reloads(master_path: str) -> int | None:
 
 def reload(master: int, path: str, master_path: str, words: Callable[[], str]) -> Finished:
     """SIGUSR2 to the master until a new worker answers, or the master says that it failed."""
-    deadline = time.monotonic() + _RELOAD_SECONDS
-    _await_master(master, deadline)
-    deadline += _make_room(master_path)
-    old, failed = worker_pid(path), _failed_reloads(master_path)
+    _await_master(master, time.monotonic() + _RELOAD_SECONDS)
+    old = _make_room(master, path)
+    failed, deadline = _failed_reloads(master_path), time.monotonic() + _RELOAD_SECONDS
     quiet = float("-inf")
     while (now := time.monotonic()) < deadline:
-        if not processes.catches(master, signal.SIGUSR2) and processes.identity(master) is not None:
+        if processes.identity(master) is None:
+            return Finished(ok=False, words=f"HAProxy ended\n{words()}")
+        if not processes.catches(master, signal.SIGUSR2):
             # It reads its file; where an address is taken, it tries for two seconds.
             quiet = now
-        elif now - quiet > _RESEND_SECONDS:
-            try:
+        elif now - quiet > RESEND_SECONDS:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(master, signal.SIGUSR2)
-            except ProcessLookupError:
-                return Finished(ok=False, words=f"HAProxy ended\n{words()}")
             quiet = now
         time.sleep(_POLL_SECONDS)
         current = worker_pid(path)
-        if current is not None and current != old:
+        if current is not None and current not in old:
             return Finished(ok=True)
         # The master does not answer while it re-executes; its count tells a refusal.
         count = None if current is None else _failed_reloads(master_path)

@@ -38,6 +38,24 @@ def lives(known: str) -> bool:
     return identity(int(known.partition("-")[0])) == known
 
 
+def children(pid: int) -> tuple[int, ...]:
+    """Living children of a process; none when it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ()
+    return tuple(child for child in map(int, text.split()) if identity(child) is not None)
+
+
+def age(pid: int) -> float:
+    """Seconds since the process started (field 22, in ticks since boot); 0 when it is gone."""
+    fields = _stat(pid)
+    if not fields:
+        return 0.0
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    return max(0.0, uptime - int(fields[19]) / os.sysconf("SC_CLK_TCK"))
+
+
 def catches(pid: int, number: signal.Signals) -> bool:
     """Whether the process has a handler for the signal and lets it through: it is neither lost nor deadly now."""
     try:

@@ -36,6 +36,9 @@ _FOREIGN = (
     (re.compile(r"\[[:.=]"), "a set that begins with a colon, a dot or an equals sign"),
     (re.compile(r"\{,"), "a repetition without a lower bound"),
 )
+# Names of groups: PCRE2 takes 32 ASCII letters, digits and underscores (pcre2pattern, "Named capture groups").
+_NAMED = re.compile(r"\(\?P<([^>]*)>")
+_is_group_name = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}").fullmatch
 # PCRE2 takes no repetition above 65,535 (pcre2pattern, "Repetition").
 _REPETITION = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 _REPETITION_LIMIT = 65535
@@ -94,6 +97,9 @@ def regex(text: str) -> Line:
             raise ValueError(
                 f"the regular expression {text!r} has {what}; HAProxy's engine (PCRE2) reads that otherwise"
             )
+    for name in _NAMED.findall(text):
+        if not _is_group_name(name):
+            raise ValueError(f"the regular expression {text!r} has a group {name!r}; HAProxy takes no such name")
     for low, high in _REPETITION.findall(text):
         if int(high or low) > _REPETITION_LIMIT or int(low) > _REPETITION_LIMIT:
             raise ValueError(f"the regular expression {text!r} repeats more than {_REPETITION_LIMIT} times")

@@ -16,7 +16,7 @@ from typing import TypeVar
 import pytest
 from support.appliance import CLIENT, MAC, MEMBER_CLIENT, MEMBER_MAC, VIP, Appliance, driver
 from support.authority import TestAuthority
-from support.bundles import bundle, listener, member, pool, tree
+from support.bundles import bundle, ident, listener, member, policy, pool, rule, tree
 from support.haproxy import program
 
 from lbdrivers.drivers.amphora import (
@@ -34,6 +34,7 @@ from lbdrivers.errors import PermanentError, TemporaryError
 from lbdrivers.model.resources import Listener, Pool
 from lbdrivers_amphora.client import RestAmphoraDriver
 from lbdrivers_amphora.client_transport import Answer
+from lbdrivers_amphora.haproxy import translate_rules
 from lbdrivers_amphora.site.namespaces import in_namespace
 from lbdrivers_amphora.wire import routes
 from lbdrivers_amphora.wire.request import Request
@@ -384,10 +385,32 @@ def test_secrets_on_disk_are_for_root_alone(site: Site) -> None:
     assert site.ask(routes.GetCertificate(balancer, "abc.pem")).status == 404
 
 
-def test_a_configuration_that_cannot_work_is_a_permanent_error_in_haproxys_words(site: Site) -> None:
+def test_an_address_that_is_taken_is_told_of_its_listener(site: Site) -> None:
     site.serve(8081)
-    answer = Answer(400, b'{"message": "Invalid request", "details": "[ALERT] parsing"}')
-    from lbdrivers_amphora.client_transport import demand
+    with (
+        in_namespace(site.appliance.traffic, lambda: socket.create_server((VIP, 81))),
+        pytest.raises(TemporaryError) as caught,
+    ):
+        site.serve(8081, listeners=2)
+    assert f"listener 'l1' ({ident('l1')})" in caught.value.user
+    assert "cannot bind socket (Address already in use)" in caught.value.user
+    assert site.appliance.folder.name not in caught.value.user
+    assert "haproxy.cfg:" in caught.value.operator
+    assert eventually(lambda: site.appliance.get()[0]) == 200
 
-    with pytest.raises(PermanentError, match="ALERT"):
-        demand(answer, "upload the HAProxy configuration", "a")
+
+def test_a_refused_configuration_is_told_of_its_rule_and_never_runs(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a door that lets through what PCRE2 does not take: the daemon is the last to say no."""
+    site.serve(8081)
+    before = site.report().revisions
+    monkeypatch.setattr(translate_rules, "regex", translate_rules.pattern)
+    bad = rule("bad", "PATH", "REGEX", "(?P<\u00e9>x)")
+    with pytest.raises(PermanentError) as caught:
+        site.configure(listener("l0", 80, l7policies=(policy("p", "REJECT", bad),)))
+    assert caught.value.object_id == bad.id
+    assert caught.value.user.startswith(f"HAProxy refused the configuration: l7rule {bad.id}: ")
+    assert "subpattern name expected" in caught.value.user
+    assert site.report().revisions == before
+    assert site.appliance.get() == (200, "8081")

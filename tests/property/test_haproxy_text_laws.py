@@ -54,7 +54,7 @@ def _keywords(configuration: Configuration) -> Iterator[str]:
         yield from ("server" for _ in backend.servers)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=60, deadline=None, suppress_health_check=_SLOW)
 @given(_bundles(), st.sampled_from([None, "/run/log"]))
 def test_the_text_reads_back(given_bundle: Bundle, log: str | None) -> None:
     configuration = translate(given_bundle, facts(log_socket=log))

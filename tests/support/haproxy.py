@@ -120,7 +120,9 @@ class Haproxy:
         self.write(configuration)
         with (self.base / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                [self._program, "-W", "-db", "-f", str(self.base / "haproxy.cfg")], stdout=log, stderr=log
+                [self._program, "-W", "-db", "-S", str(self.master_socket), "-f", str(self.base / "haproxy.cfg")],
+                stdout=log,
+                stderr=log,
             )
         assert eventually(self._answers), self.log
 
@@ -134,6 +136,16 @@ class Haproxy:
         assert eventually(lambda: processes.catches(self.master, signal.SIGUSR2)), self.log
         self._process.send_signal(signal.SIGUSR2)
         assert eventually(lambda: self._replaced(before)), self.log
+
+    @property
+    def master_socket(self) -> Path:
+        return self.base / "master.sock"
+
+    @property
+    def socket(self) -> Path:
+        """The worker's, for runtime commands."""
+        assert self._configuration is not None
+        return self.base / f"{self._configuration.load_balancer_id}.sock"
 
     @property
     def master(self) -> int:
@@ -152,10 +164,9 @@ class Haproxy:
 
     def ask(self, command: str) -> str:
         """One runtime command, one answer."""
-        assert self._configuration is not None
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(5)
-            client.connect(str(self.base / f"{self._configuration.load_balancer_id}.sock"))
+            client.connect(str(self.socket))
             client.sendall(command.encode() + b"\n")
             parts = []
             while part := client.recv(65536):
