@@ -10,6 +10,7 @@ TEST_PACKAGES := mariadb-server postgresql redis-server nginx libnginx-mod-strea
 LONG_PACKAGES := etcd-server ovn-central qemu-system-x86 busybox-static zookeeper
 PACKAGES := $(RUN_PACKAGES)
 test test-long coverage bench: PACKAGES += $(TEST_PACKAGES)
+bench: PACKAGES += wrk
 test-long: PACKAGES += $(LONG_PACKAGES)
 
 .PHONY: demo test test-long coverage bench setup packages clean

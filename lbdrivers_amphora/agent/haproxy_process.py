@@ -29,8 +29,8 @@ _START_SECONDS = 30.0
 _RELOAD_SECONDS = 30.0
 #: A lost signal is sent again after this long; a second reload in between would only cost time.
 RESEND_SECONDS = 1.5
-#: What the generation before last has, at least, to finish: twice what HAProxy takes to say goodbye to idle
-#: connections (close-spread-time). A reload waits for that; between reloads, hard-stop-after is the limit.
+#: What the generation before last has, at least, to finish: answers that take long, and connections that wait for
+#: their next request. A reload waits for that; between reloads, hard-stop-after is the limit.
 GRACE_SECONDS = 10.0
 _GRACE_POLL_SECONDS = 0.05
 _STATISTICS_ATTEMPTS = 8
@@ -180,7 +180,8 @@ def reload(master: int, path: str, master_path: str, words: Callable[[], str]) -
             quiet = now
         time.sleep(_POLL_SECONDS)
         current = worker_pid(path)
-        if current is not None and current not in old:
+        if current is not None and current not in old and not any(processes.listens(pid, path) for pid in old):
+            # No old worker can take a command any more that is meant for this one.
             return Finished(ok=True)
         # The master does not answer while it re-executes; its count tells a refusal.
         count = None if current is None else _failed_reloads(master_path)

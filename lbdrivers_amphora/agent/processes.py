@@ -15,6 +15,8 @@ from pathlib import Path
 
 _POLL_SECONDS = 0.005
 _STOP_SECONDS = 5.0
+#: Flags of a socket that accepts connections (__SO_ACCEPTCON).
+_ACCEPTS = "00010000"
 #: A daemon that executes itself anew shows no command line and an empty pid file for a moment.
 _GLANCES = 20
 
@@ -54,6 +56,21 @@ def age(pid: int) -> float:
         return 0.0
     uptime = float(Path("/proc/uptime").read_text().split()[0])
     return max(0.0, uptime - int(fields[19]) / os.sysconf("SC_CLK_TCK"))
+
+
+def listens(pid: int, path: str) -> bool:
+    """Whether the process has the UNIX socket of that path to accept connections from (proc(5), /proc/net/unix)."""
+    try:
+        rows = [line.split() for line in Path(f"/proc/{pid}/net/unix").read_text().splitlines()[1:]]
+        entries = list(Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False  # it has ended
+    inodes = {f"socket:[{row[6]}]" for row in rows if row[-1] == path and row[3] == _ACCEPTS}
+    for entry in entries:
+        with contextlib.suppress(OSError):  # closed meanwhile
+            if str(entry.readlink()) in inodes:
+                return True
+    return False
 
 
 def catches(pid: int, number: signal.Signals) -> bool:

@@ -19,13 +19,13 @@ _FIRST_LINE = "# Configuration for loadbalancer "
 #: Sections in the order in which they are written, with the keywords that stand in them.
 _KEYWORDS = {
     "global": (
-        "master-worker stats server-state-file fd-hard-limit hard-stop-after close-spread-time "
+        "master-worker stats server-state-file fd-hard-limit hard-stop-after "
         "tune.ssl.cachesize user log nbthread cpu-map external-check insecure-fork-wanted"
     ),
     "defaults": "log no retries option",
     "peers": "peer",
     "frontend": (
-        "maxconn bind mode timeout tcp-request acl http-request http-after-response redirect use_backend "
+        "maxconn bind mode timeout option tcp-request acl http-request http-after-response redirect use_backend "
         "default_backend log-format no"
     ),
     "backend": (

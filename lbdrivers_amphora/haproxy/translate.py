@@ -31,8 +31,6 @@ PEER_PORT = 1025
 # Old processes end after this long even when a connection lives on: ten minutes let a long
 # download or a WebSocket finish in peace, and bound what a stuck client can hold.
 _HARD_STOP = "10m"
-# Idle keep-alive connections are closed over this time on a reload instead of all at once.
-_CLOSE_SPREAD = "5s"
 # Two sockets a connection, and pipes for splicing in between.
 _DESCRIPTORS_PER_CONNECTION = 3
 # CIDRs on one line: HAProxy reads 64 words.
@@ -118,7 +116,6 @@ def _process(bundle: Bundle, listeners: tuple[Listener, ...], pools: dict[str, P
         (*words("server-state-file"), token(f"{facts.base_path}/{tree.id}/servers-state")),
         words(f"fd-hard-limit {descriptors}"),
         words(f"hard-stop-after {_HARD_STOP}"),
-        words(f"close-spread-time {_CLOSE_SPREAD}"),
     ]
     lines += process_lines(listeners, facts)
     if facts.haproxy_user is not None:
@@ -178,6 +175,10 @@ def _frontend(
     ]
     timeout = listener.timeout_client_data or bundle.options.timeout_client_data
     lines += [words(f"mode {mode}"), words(f"timeout client {timeout}")]
+    if mode == "http":
+        # On a reload, a connection ends with its next answer and is told so; a client that sends a request at
+        # the very moment in which an idle one is closed would see it fail.
+        lines.append(words("option idle-close-on-response"))
     if delay := listener.timeout_tcp_inspect or bundle.options.timeout_tcp_inspect:
         lines.append(words(f"tcp-request inspect-delay {delay}"))
     lines += _allowed(listener, numbers)

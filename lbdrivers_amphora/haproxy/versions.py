@@ -21,7 +21,7 @@ NEEDED: Mapping[str, Version] = {
     "http-check send": (2, 2),
     "new ssl cert": (2, 2),
     "add server without experimental-mode": (2, 6),
-    "close-spread-time": (2, 6),
+    "option idle-close-on-response": (2, 5),
     "fd-hard-limit": (2, 6),
 }
 #: The oldest version that is served.
