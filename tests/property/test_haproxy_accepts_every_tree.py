@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from support import haproxy
-from support.bundles import RENDERED, bundle, facts
+from support.bundles import WITHOUT_FILES, bundle, facts
 from support.merged import merged
 
 from lbdrivers.model.resources import LoadBalancer
@@ -44,7 +44,7 @@ def _drawn(number: int, count: int) -> Iterator[Configuration]:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(trees(RENDERED))
+    @given(trees(WITHOUT_FILES))
     def draw(tree: LoadBalancer) -> None:
         configuration = translate(bundle(tree), facts(log_socket="/run/log"))
         text = render(configuration)

@@ -12,7 +12,7 @@ from itertools import permutations
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from support.bundles import RENDERED, bundle, facts, listener, policy, rule
+from support.bundles import WITHOUT_FILES, bundle, facts, listener, policy, rule
 from support.haproxy import Haproxy, free_port, loopback
 from support.haproxy_state import observed
 
@@ -43,7 +43,7 @@ _PORT = free_port(_VIP)
 #: Each case starts processes: to shrink a failure would take minutes.
 _PHASES = [phase for phase in Phase if phase is not Phase.shrink]
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-_CHECKS = frozenset(feature for feature in RENDERED if feature.value.startswith("monitor-"))
+_CHECKS = frozenset(feature for feature in WITHOUT_FILES if feature.value.startswith("monitor-"))
 #: What a transition is mostly about: servers of one kind of listener, so that edits meet each other.
 _MEMBERS = frozenset(
     {
@@ -124,7 +124,7 @@ def _holds(history: tuple[LoadBalancer, ...]) -> None:
 
 
 @settings(max_examples=100, deadline=None, phases=_PHASES, suppress_health_check=_SLOW)
-@given(_histories(RENDERED, longest=4) | _histories(_MEMBERS | _CHECKS, longest=4))
+@given(_histories(WITHOUT_FILES, longest=4) | _histories(_MEMBERS | _CHECKS, longest=4))
 def test_what_differs_is_all_that_has_to_be_read(history: tuple[LoadBalancer, ...]) -> None:
     written = [translate(bundle(tree, vips=(Vip(_VIP, "127.0.0.0/8"),)), facts()) for tree in history]
     process = Process(connection_limit=1)
@@ -136,7 +136,7 @@ def test_what_differs_is_all_that_has_to_be_read(history: tuple[LoadBalancer, ..
 
 
 @settings(max_examples=20, deadline=None, phases=_PHASES, suppress_health_check=_SLOW)
-@given(_histories(RENDERED, longest=2))
+@given(_histories(WITHOUT_FILES, longest=2))
 def test_any_edit(history: tuple[LoadBalancer, ...]) -> None:
     _holds(history)
 
@@ -156,6 +156,6 @@ def test_members_with_checks(history: tuple[LoadBalancer, ...]) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 @settings(max_examples=1000, deadline=None, phases=_PHASES, suppress_health_check=_SLOW)
-@given(_histories(RENDERED, longest=4) | _histories(_MEMBERS | _CHECKS, longest=6))
+@given(_histories(WITHOUT_FILES, longest=4) | _histories(_MEMBERS | _CHECKS, longest=6))
 def test_thousands_of_edits(history: tuple[LoadBalancer, ...]) -> None:
     _holds(history)

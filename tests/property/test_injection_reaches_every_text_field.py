@@ -304,7 +304,8 @@ def test_hostile_text_is_refused_or_literal_and_haproxy_accepts_what_is_not_refu
         assert parse(written) == configuration
         if any(text in word for line in _lines(configuration) for word in line):
             literal.add(name)
-        accepted.append(configuration)
+        if not any("ssl" in line for line in _lines(configuration)):
+            accepted.append(configuration)  # the others name files of certificates, which are not there
     # Texts do get through where they are for people, and into rules.
     assert {"value", "redirect_url", "url_path"} <= literal
     distinct = list({render(one): one for one in accepted}.values())

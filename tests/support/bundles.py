@@ -20,6 +20,9 @@ RENDERED = frozenset(Feature) - {
     Feature.MONITOR_SCTP,
 }
 
+#: The same without what needs files of certificates beside the configuration.
+WITHOUT_FILES = RENDERED - {Feature.LISTENER_TERMINATED_HTTPS, Feature.POOL_TLS}
+
 
 def ident(name: str) -> str:
     """A UUID out of a name, so that failures read well and runs agree."""
