@@ -18,6 +18,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from octavia_tables import make_tables
+
 MEMBERS = 50
 #: Octavia's no-operation network driver keeps its own database at this fixed place.
 NETWORK_DATABASE = "sqlite:////tmp/octavia-network-noop.db"
@@ -95,35 +97,6 @@ def _configure(topology: str, scratch: Path) -> None:
     }.items():
         for name, value in values.items():
             cfg.CONF.set_override(name, value, section)
-
-
-def _make_tables() -> None:
-    """Octavia's tables, and the rows that its migrations put into those of allowed words."""
-    from octavia.common import constants
-    from octavia.db import api, base_models, models
-
-    engine = api.get_engine()
-    base_models.BASE.metadata.create_all(engine)
-    words = {
-        models.ProvisioningStatus: constants.SUPPORTED_PROVISIONING_STATUSES,
-        models.OperatingStatus: constants.SUPPORTED_OPERATING_STATUSES,
-        models.Protocol: constants.SUPPORTED_PROTOCOLS,
-        models.Algorithm: constants.SUPPORTED_LB_ALGORITHMS,
-        models.AmphoraRoles: constants.SUPPORTED_AMPHORA_ROLES,
-        models.LBTopology: constants.SUPPORTED_LB_TOPOLOGIES,
-        models.HealthMonitorType: constants.SUPPORTED_HEALTH_MONITOR_TYPES,
-        models.SessionPersistenceType: constants.SUPPORTED_SP_TYPES,
-        models.VRRPAuthMethod: constants.SUPPORTED_VRRP_AUTH,
-        models.L7PolicyAction: constants.SUPPORTED_L7POLICY_ACTIONS,
-        models.L7RuleType: constants.SUPPORTED_L7RULE_TYPES,
-        models.L7RuleCompareType: constants.SUPPORTED_L7RULE_COMPARE_TYPES,
-        models.ClientAuthenticationMode: constants.SUPPORTED_CLIENT_AUTH_MODES,
-    }
-    session = api.get_session()
-    with session.begin():
-        for model, allowed in words.items():
-            for word in allowed:
-                session.merge(model(name=word))
 
 
 class _Casts:
@@ -220,7 +193,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     _keep_to(scratch)
     _configure(topology, scratch)
-    _make_tables()
+    make_tables()
     side = Side()
     logging.disable(logging.ERROR)
     one_round(side)

@@ -16,6 +16,8 @@ import uuid
 import warnings
 from typing import Any
 
+from octavia_tables import make_tables
+
 KEY = uuid.uuid4().hex
 FLEET = 100
 
@@ -42,29 +44,6 @@ def _configure(url: str) -> None:
     }.items():
         cfg.CONF.set_override(name, value, "health_manager")
     cfg.CONF.set_override("statistics_drivers", ["stats_db"], "controller_worker")
-
-
-def _make_tables() -> None:
-    """Octavia's tables, and the rows that its migrations put into those of allowed words."""
-    from octavia.common import constants
-    from octavia.db import api, base_models, models
-
-    engine = api.get_engine()
-    base_models.BASE.metadata.create_all(engine)
-    words = {
-        models.ProvisioningStatus: (*constants.SUPPORTED_PROVISIONING_STATUSES, "ALLOCATED"),
-        models.OperatingStatus: constants.SUPPORTED_OPERATING_STATUSES,
-        models.Protocol: constants.SUPPORTED_PROTOCOLS,
-        models.Algorithm: constants.SUPPORTED_LB_ALGORITHMS,
-        models.AmphoraRoles: constants.SUPPORTED_AMPHORA_ROLES,
-        models.LBTopology: constants.SUPPORTED_LB_TOPOLOGIES,
-        models.HealthMonitorType: constants.SUPPORTED_HEALTH_MONITOR_TYPES,
-        models.ClientAuthenticationMode: constants.SUPPORTED_CLIENT_AUTH_MODES,
-    }
-    with api.session().begin() as session:
-        for model, allowed in words.items():
-            for word in dict.fromkeys(allowed):
-                session.merge(model(name=word))
 
 
 def _insert(session: Any, number: int, members: int) -> None:
@@ -143,7 +122,7 @@ def main() -> None:
     url, members, seconds = sys.argv[1], int(sys.argv[2].rpartition("x")[2]), float(sys.argv[3])
     warnings.simplefilter("ignore")
     _configure(url)
-    _make_tables()
+    make_tables()
     from octavia.amphorae.backends.health_daemon import status_message
     from octavia.db import api
 
