@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from support.certificates import Authority
 from support.local_cloud import AROUND, a_cloud
 
 from lbdrivers.errors import PermanentError, UnsupportedError
+from lbdrivers.features import Feature
 from lbdrivers.testing import check_provider
 from lbdrivers.testing.check import Check
-from lbdrivers.testing.check_provider import ProviderFixture
+from lbdrivers.testing.check_provider import ProviderFixture, check_feature
 from lbdrivers.testing.examples import rebuilt
 
 #: The others are proved on memory drivers; these are the ones where daemons could tell another story.
@@ -52,3 +56,10 @@ def test_a_flavor_decides_about_the_topology_and_what_this_host_has_not_is_refus
         with fixture.applied(single):
             check_provider.expect_whole(fixture, single, "with a flavor")
             assert [one.role for one in fixture.observe(single.id).appliances] == ["STANDALONE"]
+
+
+@pytest.mark.parametrize("feature", [Feature.LISTENER_TERMINATED_HTTPS, Feature.POOL_TLS])
+def test_tls_is_shown_with_certificates_of_this_host(feature: Feature) -> None:
+    with a_cloud("SINGLE") as cloud:
+        cloud.store_certificate("www", Authority("authority").issue("www.example.com").together)
+        assert check_feature(ProviderFixture(make=cloud.provider, around=replace(AROUND, references=("www",))), feature)

@@ -58,6 +58,13 @@ class LocalCloud:
             f"[controller_worker]\nloadbalancer_topology = {topology}\n"
         )
 
+    def store_certificate(self, name: str, pem: bytes) -> None:
+        """Where the local secret store finds it."""
+        path = self._file.parent / "secrets" / f"{name}.pem"
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_bytes(pem)
+
     def context(self) -> DriverContext:
         return registry.make_context(settings.load((self._file,)), self._records)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from support.bundles import bundle, facts, listener, member, policy, pool, rule, tree
 
+from lbdrivers.drivers.amphora import TlsFiles
 from lbdrivers.drivers.provider import Mildness
 from lbdrivers.model.resources import LoadBalancer, Member
+from lbdrivers.model.secret import Secret
 from lbdrivers_amphora.decide.datagrams import DatagramDriver
-from lbdrivers_amphora.decide.plan import tree_actions
+from lbdrivers_amphora.decide.plan import renewal, tree_actions
 
 A, B, NAMELESS = member("a"), member("b", "192.0.2.2"), member("", "192.0.2.3")
 
@@ -84,3 +86,35 @@ def test_another_load_balancer_is_no_change_of_this_one() -> None:
     other = web(A).model_copy(update={"id": A.id})
     with pytest.raises(ValueError, match="removal is another verb"):
         list(tree_actions(web(A), other, bundle, facts(), DatagramDriver.NFTABLES))
+
+
+def https(**fields: object) -> LoadBalancer:
+    return web(A, protocol="TERMINATED_HTTPS", **{"default_tls_container_ref": "www", **fields})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "mildness"),
+    [
+        ({}, {"default_tls_container_ref": "next"}, Mildness.RUNTIME),
+        ({}, {"sni_container_refs": ("api",)}, Mildness.RUNTIME),
+        ({"sni_container_refs": ("api", "shop")}, {"sni_container_refs": ("shop",)}, Mildness.RUNTIME),
+        ({"sni_container_refs": ("shop",)}, {"sni_container_refs": ("api", "shop")}, Mildness.RELOAD),
+        ({}, {"client_ca_tls_container_ref": "clients"}, Mildness.RELOAD),
+        ({}, {"hsts_max_age": 1}, Mildness.RELOAD),
+    ],
+)
+def test_certificates_change_as_mildly_as_the_agent_will_do_it(
+    before: dict[str, object], after: dict[str, object], mildness: Mildness
+) -> None:
+    found = tree_actions(https(**before), https(**after), bundle, facts(), DatagramDriver.NFTABLES)
+    assert [one.mildness for one in found] == [mildness]
+
+
+def test_certificates_are_renewed_where_an_appliance_shows_others() -> None:
+    content = Secret(b"new")
+    made = bundle(https(), tls=TlsFiles({"new.pem": content}, {}))
+    wanted = {"haproxy.cfg": "1", "new.pem": "2"}
+    assert list(renewal(made, wanted, wanted)) == []
+    assert list(renewal(made, wanted, {**wanted, "haproxy.cfg": "0"})) == []
+    (found,) = renewal(made, wanted, {"haproxy.cfg": "1", "old.pem": "3"})
+    assert (found.action, found.mildness) == ("renew certificates", Mildness.RUNTIME)
