@@ -128,7 +128,7 @@ def _strike(name: str, folder: Path, capsys: pytest.CaptureFixture[str], stride:
 
 
 #: A prime, so that every verb meets every kind of fault in one scenario or another.
-STRIDE = 53
+STRIDE = 107
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
