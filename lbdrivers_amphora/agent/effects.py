@@ -233,8 +233,9 @@ class CountDatagrams(Effect[TableCounts]):
 
 
 @dataclass(frozen=True)
-class CountServices(Effect[Mapping[str, Totals]]):
-    """Read the counters of IPVS's virtual services and fold them into the persistent ones, likewise.
+class CountServices(Effect[tuple[str, Mapping[str, Totals]] | None]):
+    """Read IPVS's table and counters, and fold the counters into the persistent ones, likewise; the table is text
+    of ipvsadm. None where that program is missing.
 
     :param listeners: what each listener's file says, by id.
     """

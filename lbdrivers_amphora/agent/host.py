@@ -216,10 +216,12 @@ class Host:
                 None if found is None else found.revision, self._measured(effect.path, effect.balancer, said)
             )
 
-    def _count_services(self, effect: effects.CountServices) -> Mapping[str, Totals]:
+    def _count_services(self, effect: effects.CountServices) -> tuple[str, Mapping[str, Totals]] | None:
         with self._counters:
-            said = lvs_states.totals(effect.listeners, self._kernel.service_statistics())
-            return self._measured(effect.path, "ipvs", said)
+            texts = self._kernel.services()
+            if texts is None:
+                return None
+            return texts[0], self._measured(effect.path, "ipvs", lvs_states.totals(effect.listeners, texts[1]))
 
     def _measured(self, path: str, name: str, said: Mapping[str, Totals]) -> dict[str, Totals]:
         known = totals.parse_or_empty(files.read_file(Path(path)))

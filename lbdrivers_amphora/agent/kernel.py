@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -48,9 +47,13 @@ class Kernel:
         done = self._run("nft", "-j", "list", "counters", "table", "inet", table)
         return listing.parse(done.stdout) if done.returncode == 0 else None
 
-    def service_statistics(self) -> str:
-        """What ipvsadm says of IPVS's counters."""
-        return self._run("ipvsadm", "-Ln", "--stats", "--exact").stdout.decode(errors="replace")
+    def services(self) -> tuple[str, str] | None:
+        """What ipvsadm says of IPVS's table, and of its counters; None without that program."""
+        try:
+            texts = [self._run("ipvsadm", "-Ln", *more).stdout for more in ((), ("--stats", "--exact"))]
+        except FileNotFoundError:
+            return None
+        return texts[0].decode(errors="replace"), texts[1].decode(errors="replace")
 
     def flows(self) -> Mapping[int, int]:
         """UDP flows by mark. Without the program conntrack there are none to tell of."""
@@ -89,11 +92,10 @@ class Kernel:
         return frozenset(found)
 
     def _has_ipvs(self) -> bool:
-        """The kernel's part, and the program that tells of it."""
         if not _IPVS.exists():
             with contextlib.suppress(FileNotFoundError):
                 self._run("modprobe", "--quiet", "ip_vs")
-        return _IPVS.exists() and shutil.which("ipvsadm") is not None
+        return _IPVS.exists()
 
     def _run(self, *command: str, text: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         return self._namespace.inside(

@@ -149,9 +149,11 @@ def reports(layout: Layout) -> Program[tuple[Mapping[str, ListenerReport], Mappi
     found = yield from running(layout)
     if not found:
         return {}, {}, {}
+    revisions = {f"octavia-keepalivedlvs-{one}.conf": md5(text) for one, text in found.items()}
     texts = {listener_id: text.decode(errors="replace") for listener_id, text in found.items()}
     described = {listener_id: lvs_states.describe(text) for listener_id, text in texts.items()}
-    counters = yield from do(CountServices(layout.counters, described))
-    table = yield from do(RunProgram(("ipvsadm", "-Ln"), inside=True))
-    listeners, pools = lvs_states.reports(texts.items(), table.words, counters)
-    return listeners, pools, {f"octavia-keepalivedlvs-{one}.conf": md5(text) for one, text in found.items()}
+    counted = yield from do(CountServices(layout.counters, described))
+    if counted is None:
+        return {}, {}, revisions
+    listeners, pools = lvs_states.reports(texts.items(), *counted)
+    return listeners, pools, revisions

@@ -44,6 +44,7 @@ class Table:
     paths: frozenset[str] = frozenset({"nftables"})
     refused: tuple[str, ...] = ()
     running: set[str] = field(default_factory=set)
+    ipvsadm: bool = True
     done: list[Effect[Any]] = field(default_factory=list)
 
     def ask(self, request: Request) -> Response:
@@ -89,7 +90,7 @@ class Table:
             case effects.CountDatagrams():
                 return effects.TableCounts(self.revision, {LISTENER: Totals(0, 1, 2, 3, 4)})
             case effects.CountServices():
-                return {LISTENER: Totals(0, 1, 2, 3, 4)}
+                return ("", {LISTENER: Totals(0, 1, 2, 3, 4)}) if self.ipvsadm else None
             case effects.CountFlows():
                 return dict.fromkeys(rules.flow_marks(wanted(ONE, TWO)).values(), 5)
             case effects.AskProbes():
@@ -322,6 +323,8 @@ def test_with_ipvs_a_listener_has_a_keepalived_of_its_own() -> None:
     told = table.run(datagrams.reports(table.layout))
     assert told.revisions == {f"octavia-keepalivedlvs-{LISTENER}.conf": md5(LVS)}
     assert told.listeners == {LISTENER: ListenerReport("OPEN", Totals(0, 1, 2, 3, 4))}
+    table.ipvsadm = False
+    assert table.run(datagrams.reports(table.layout)) == replace(told, listeners={}), "nobody can tell"
     assert table.ask(routes.ListListeners()).body == [{"status": "ACTIVE", "uuid": LISTENER, "type": "UDP"}]
     assert table.ask(routes.ActOnBalancer(LISTENER, "stop")).status == 202
     assert table.ask(routes.ListListeners()).body == [{"status": "OFFLINE", "uuid": LISTENER, "type": "UDP"}]
