@@ -41,7 +41,7 @@ finally:
 """
 
 
-#: The resolvers of the example of datagrams and a client, likewise.
+#: The resolvers of the example of datagrams, its load balancer before them, and a client, likewise.
 DATAGRAMS = """
 import json, subprocess, sys
 from pathlib import Path
@@ -59,6 +59,8 @@ try:
         guest = Guest(site, name).ensure([Plug("private-subnet", address)])
         command = [sys.executable, "-I", "-c", RESOLVER, name, address]
         guest.popen(command, stdout=subprocess.PIPE).stdout.readline()
+    apply = [sys.argv[2], "--state", str(state), "apply", "examples/udp.yaml", "--json"]
+    subprocess.run(apply, check=True, stdout=subprocess.DEVNULL)
     client = Guest(site, "client").ensure([Plug("public-subnet")])
     with flows(client.in_namespace, ("10.211.16.20", 53), 40) as made:
         print(json.dumps(spread(made)))
@@ -104,7 +106,6 @@ def test_a_pair_serves_and_goes(state: Path) -> None:
 
 def test_datagrams_are_balanced(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
-    lbdrivers(state, "apply", "examples/udp.yaml")
-    assert ask(state, sys.executable, "-c", DATAGRAMS, str(state)) == {"resolver-1": 30, "resolver-2": 10}
+    assert ask(state, sys.executable, "-c", DATAGRAMS, str(state), PROGRAM) == {"resolver-1": 30, "resolver-2": 10}
     lbdrivers(state, "delete", "names")
     eventually(lambda: processes_of_nobody(state) == [])

@@ -109,8 +109,9 @@ class Haproxy:
         self._configuration = configuration
         (self.base / configuration.load_balancer_id).mkdir(exist_ok=True)
         wrapper = self.base / "ping-wrapper.sh"
-        wrapper.write_text(PING_WRAPPER)
-        wrapper.chmod(0o755)
+        if not wrapper.exists():  # a check may be running it
+            wrapper.write_text(PING_WRAPPER)
+            wrapper.chmod(0o755)
         state = self.base / configuration.load_balancer_id / "servers-state"
         if not state.exists():
             state.write_text("1\n")
