@@ -18,7 +18,6 @@ from lbdrivers.drivers.compute import RequestChecker
 from lbdrivers.drivers.context import CONTRACT, DriverContext
 from lbdrivers.drivers.profiles import ProfileKind
 from lbdrivers.drivers.provider import (
-    Appliance,
     Deviation,
     Mildness,
     Observation,
@@ -33,7 +32,7 @@ from lbdrivers.model.provider_data import ProviderData
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers_amphora import inspection, network_delta
 from lbdrivers_amphora.admission import Admission
-from lbdrivers_amphora.decide import datagrams, health, profiles
+from lbdrivers_amphora.decide import appliances, connections, datagrams, health, profiles
 from lbdrivers_amphora.decide.addressing import same_networks
 from lbdrivers_amphora.decide.admission import CREATE_PRIORITY, PRIORITIES
 from lbdrivers_amphora.decide.datagrams import DatagramDriver
@@ -52,44 +51,8 @@ from lbdrivers_amphora.secret_files import secret_files
 from lbdrivers_amphora.settings import read
 from lbdrivers_amphora.warm_pool import WarmPool
 
-#: What it can do with connections; with datagrams see ``decide/datagrams.py``.
-_CONNECTIONS = frozenset(
-    {
-        Feature.LISTENER_TCP,
-        Feature.LISTENER_HTTP,
-        Feature.LISTENER_HTTPS,
-        Feature.LISTENER_PROMETHEUS,
-        Feature.LISTENER_TERMINATED_HTTPS,
-        Feature.LISTENER_ALLOWED_CIDRS,
-        Feature.LISTENER_CONNECTION_LIMIT,
-        Feature.LISTENER_INSERT_HEADERS,
-        Feature.LISTENER_TIMEOUTS,
-        Feature.ALGORITHM_ROUND_ROBIN,
-        Feature.ALGORITHM_LEAST_CONNECTIONS,
-        Feature.ALGORITHM_SOURCE_IP,
-        Feature.PERSISTENCE_SOURCE_IP,
-        Feature.PERSISTENCE_HTTP_COOKIE,
-        Feature.PERSISTENCE_APP_COOKIE,
-        Feature.POOL_PROXY,
-        Feature.POOL_TLS,
-        Feature.MEMBER_WEIGHT,
-        Feature.MEMBER_BACKUP,
-        Feature.MEMBER_MONITOR_ADDRESS,
-        Feature.MONITOR_HTTP,
-        Feature.MONITOR_HTTPS,
-        Feature.MONITOR_TCP,
-        Feature.MONITOR_PING,
-        Feature.MONITOR_TLS_HELLO,
-        Feature.L7,
-        Feature.VIP_ADDITIONAL,
-        Feature.FLAVOR,
-        Feature.AVAILABILITY_ZONE,
-        Feature.STATISTICS,
-        Feature.FAILOVER,
-    }
-)
 #: Everything that it claims unless told to balance datagrams in another way.
-FEATURES = _CONNECTIONS | datagrams.FEATURES[DatagramDriver.NFTABLES]
+FEATURES = connections.FEATURES | datagrams.FEATURES[DatagramDriver.NFTABLES]
 # Characters that keepalived reads as they are.
 _PASSWORD_CHARACTERS = string.ascii_letters + string.digits
 
@@ -108,7 +71,7 @@ class AmphoraProvider:
 
     def features(self) -> frozenset[Feature]:
         """See the contract. Which engine balances datagrams is a matter of ``[haproxy_amphora] datagram_driver``."""
-        return _CONNECTIONS | datagrams.FEATURES[self._settings.datagrams]
+        return connections.FEATURES | datagrams.FEATURES[self._settings.datagrams]
 
     def apply(self, desired: LoadBalancer, applied: LoadBalancer | None) -> None:
         """See the contract. Secrets are fetched first: one that cannot be used is refused before anything
@@ -215,8 +178,12 @@ class AmphoraProvider:
             operating=operating,
             statistics=health.total_statistics(totals),
             appliances=(
-                *(_appliance(amphora, report, proxied) for amphora, report in pairs),
-                *(_unfinished(amphora) for amphora in amphorae if amphora.status is not AmphoraStatus.ALLOCATED),
+                *(appliances.reported(amphora, report, proxied) for amphora, report in pairs),
+                *(
+                    appliances.unfinished(amphora)
+                    for amphora in amphorae
+                    if amphora.status is not AmphoraStatus.ALLOCATED
+                ),
             ),
         )
 
@@ -461,18 +428,3 @@ def _state(report: ApplianceReport | None) -> State:
     if report is None:
         return State.DEAD
     return State.HOLDS_VIP if report.holds_vip else State.STANDBY
-
-
-def _appliance(amphora: Amphora, report: ApplianceReport | None, proxied: bool) -> Appliance:
-    """:param proxied: whether there is anything for HAProxy to serve."""
-    if report is None:
-        return Appliance(
-            amphora.id, amphora.role, "ERROR", amphora.management_address, None, "does not answer; run a failover"
-        )
-    remark = "HAProxy is not running" if proxied and report.haproxy != "RUNNING" else ""
-    return Appliance(amphora.id, amphora.role, amphora.status, amphora.management_address, report.holds_vip, remark)
-
-
-def _unfinished(amphora: Amphora) -> Appliance:
-    remark = "is being built" if amphora.status is AmphoraStatus.PENDING_CREATE else "is being removed"
-    return Appliance(amphora.id, amphora.role, amphora.status, amphora.management_address, None, remark)
