@@ -89,9 +89,11 @@ class Fabric:
         with self.box.network(fabric) as here, machine.network(pid) as there:
             links.run(here, [f"{cable} netns /proc/self/fd/{there}" for cable in cables], (there, lock))
             links.run(there, [c for inner, port in ours.items() for c in self._addresses(inner, port)], (lock,))
-            # Another machine may have had these addresses a moment ago.
+            # Another machine may have had these addresses a moment ago. Both ends have to be settled before
+            # anything is said: a link sends nothing until the kernel has seen to its carrier.
             links.run(here, [links.settle(_outer(port, instance)) for port in ours.values()], (lock,))
-            links.run(there, [links.announce(inner, port.mac) for inner, port in ours.items()], (lock,))
+            told = [c for inner, port in ours.items() for c in (links.settle(inner), links.announce(inner, port.mac))]
+            links.run(there, told, (lock,))
 
     def unplug(self, lock: int, port: Port) -> None:
         """Remove the port's cable, whichever machine it leads to; none is success.
