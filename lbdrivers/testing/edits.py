@@ -93,7 +93,7 @@ def _other_values(draw: DrawFn, drawing: Drawing, policy: L7Policy) -> L7Policy:
     """The policy with rules that compare with other values in the same way."""
 
     def changed(rule: L7Rule) -> L7Rule:
-        return rebuilt(rule, value=drawing.value(rule.compare_type)) if draw(st.booleans()) else rule
+        return rebuilt(rule, value=drawing.rule_value(rule.type, rule.compare_type)) if draw(st.booleans()) else rule
 
     return rebuilt(policy, rules=tuple(map(changed, policy.rules)))
 

@@ -371,9 +371,17 @@ class Drawing:
         if kind is None or (new_id := self.new_id()) is None:
             return self.rule()
         key = self.draw(st.sampled_from(("CN", "O", "emailAddress"))) if kind is RuleType.SSL_DN_FIELD else None
-        value = "true" if kind is RuleType.SSL_CONN_HAS_CERT else self.draw(st.sampled_from(("0", "23")))
+        value = self.rule_value(kind, CompareType.EQUAL_TO)
         invert = self.draw(st.booleans())
         return L7Rule(id=new_id, type=kind, compare_type=CompareType.EQUAL_TO, key=key, value=value, invert=invert)
+
+    def rule_value(self, kind: RuleType, compare: CompareType) -> str:
+        """What a rule of that kind may compare with: some kinds take few words only."""
+        if kind is RuleType.SSL_CONN_HAS_CERT:
+            return "true"
+        if kind is RuleType.SSL_VERIFY_RESULT:
+            return self.draw(st.sampled_from(("0", "23")))
+        return self.value(compare)
 
     def tree(self, tree_id: str) -> LoadBalancer:
         if not self._born:
