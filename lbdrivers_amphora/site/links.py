@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from lbdrivers.drivers.addresses import mac_address
 from lbdrivers.errors import PermanentError, TemporaryError
 from lbdrivers_amphora.site.namespaces import in_namespace
 
@@ -67,12 +68,6 @@ def announce(name: str, mac: str) -> str:
     """Command that tells neighbours where the link's addresses are: a link that is given its MAC, be it the
     same, says so (``arp_notify``, ``ndisc_notify`` in ip-sysctl.rst)."""
     return f"link set {name} address {mac}"
-
-
-def mac_address(text: str, attempt: int = 0) -> str:
-    """A locally administered unicast address (IEEE 802, second bit of the first octet) made of the text."""
-    figures = digest(f"{text}#{attempt}" if attempt else text, 10)
-    return "02:" + ":".join(figures[i : i + 2] for i in range(0, 10, 2))
 
 
 def run(namespace: int, commands: Sequence[str], inherited: tuple[int, ...] = ()) -> None:

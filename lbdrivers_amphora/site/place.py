@@ -16,8 +16,9 @@ from pathlib import Path
 
 from oslo_config import cfg
 
+from lbdrivers.drivers import topology
 from lbdrivers.errors import PermanentError
-from lbdrivers_amphora.site import settings, topology
+from lbdrivers_amphora.site import settings
 from lbdrivers_amphora.site.box import Box
 from lbdrivers_amphora.site.files import locked
 from lbdrivers_amphora.site.settings import SiteSettings
@@ -52,7 +53,7 @@ class Site:
     @functools.cached_property
     def topology(self) -> topology.Topology:
         """Its networks. :raises InvalidInput: when their file is wrong."""
-        return topology.load(self.settings.networks_file)
+        return topology.load(self.settings.networks_file, "[local] networks_file")
 
     def machine(self, name: str) -> Box:
         """The box of the machine of that name."""

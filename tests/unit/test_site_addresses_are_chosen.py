@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lbdrivers.drivers.addresses import choose, mac_address
+from lbdrivers.drivers.topology import Topology, parse
 from lbdrivers.errors import PermanentError
 from lbdrivers.model.infra import FixedAddress
-from lbdrivers_amphora.site.links import mac_address
-from lbdrivers_amphora.site.ports import choose
-from lbdrivers_amphora.site.topology import Topology, parse
 
 FOUR, SIX = "21111111-1111-4111-8111-111111111111", "31111111-1111-4111-8111-111111111111"
 TOPOLOGY: Topology = parse(

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import yaml
 
+from lbdrivers.drivers import topology
 from lbdrivers.errors import InvalidInput, PermanentError
-from lbdrivers_amphora.site import topology
 from lbdrivers_amphora.site.settings import PACKAGED_NETWORKS
 
 PACKAGED: dict[str, Any] = yaml.safe_load(PACKAGED_NETWORKS.read_text())
 
 
 def test_the_packaged_networks() -> None:
-    parsed = topology.load(PACKAGED_NETWORKS)
+    parsed = topology.load(PACKAGED_NETWORKS, "[local] networks_file")
     assert [network.name for network in parsed.networks] == ["management", "public", "private"]
     assert all(network.mtu == 1500 and len(network.subnets) == 1 for network in parsed.networks)
     for network in parsed.networks:
@@ -31,7 +31,7 @@ def test_the_packaged_networks() -> None:
 
 
 def test_what_is_not_there_is_refused_with_what_is() -> None:
-    parsed = topology.load(PACKAGED_NETWORKS)
+    parsed = topology.load(PACKAGED_NETWORKS, "[local] networks_file")
     with pytest.raises(PermanentError, match=r"'other'.*management.*public.*private"):
         parsed.network("other")
     with pytest.raises(PermanentError, match=r"'other'.*public-subnet.*10\.211\.16\.0/20"):
@@ -83,4 +83,4 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
         if content is not None:
             file.write_text(content)
         with pytest.raises(InvalidInput, match=r"networks\.yaml"):
-            topology.load(file)
+            topology.load(file, "[local] networks_file")

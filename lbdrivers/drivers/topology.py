@@ -1,4 +1,4 @@
-"""The site's networks: a YAML file parsed once into typed networks and subnets.
+"""The networks file of a driver that makes its own networks: YAML, parsed once into typed networks and subnets.
 
 Law: a topology that exists is consistent: ids and names are unique, no two subnets overlap, every
 address lies in its subnet. What is wrong is refused with path, value and remedy.
@@ -65,8 +65,8 @@ class _File(_Entry):
 
 
 @dataclass(frozen=True)
-class LocalSubnet:
-    """A subnet with what only this site knows of it.
+class NamedSubnet:
+    """A subnet with what the file says of it besides.
 
     :param controller_address: address of the controller in it, or None.
     """
@@ -90,10 +90,10 @@ class LocalSubnet:
 
 @dataclass(frozen=True)
 class Topology:
-    """Every network and subnet of the site, in the file's order."""
+    """Every network and subnet, in the file's order."""
 
     networks: tuple[Network, ...]
-    subnets: tuple[LocalSubnet, ...]
+    subnets: tuple[NamedSubnet, ...]
 
     def network(self, key: str) -> Network:
         """The network of that id or name. :raises PermanentError: naming those that there are."""
@@ -103,7 +103,7 @@ class Topology:
         known = ", ".join(f"{network.name} ({network.id})" for network in self.networks)
         raise PermanentError(f"there is no network {key!r} on this site; there are: {known}")
 
-    def subnet(self, key: str) -> LocalSubnet:
+    def subnet(self, key: str) -> NamedSubnet:
         """The subnet of that id or name. :raises PermanentError: naming those that there are."""
         for subnet in self.subnets:
             if key in (subnet.value.id, subnet.name):
@@ -111,17 +111,21 @@ class Topology:
         known = ", ".join(f"{subnet.name} ({subnet.value.id}, {subnet.value.cidr})" for subnet in self.subnets)
         raise PermanentError(f"there is no subnet {key!r} on this site; there are: {known}")
 
-    def subnets_of(self, network_id: str) -> tuple[LocalSubnet, ...]:
+    def subnets_of(self, network_id: str) -> tuple[NamedSubnet, ...]:
         """The network's subnets."""
         return tuple(subnet for subnet in self.subnets if subnet.value.network_id == network_id)
 
 
-def load(path: Path) -> Topology:
-    """Parse the file. :raises InvalidInput: naming every place, value and remedy."""
+def load(path: Path, setting: str) -> Topology:
+    """Parse the file.
+
+    :param setting: where it is named, as people write it: "[local] networks_file".
+    :raises InvalidInput: naming every place, value and remedy.
+    """
     try:
         document = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        remedy = "name a readable YAML file in [local] networks_file"
+        remedy = f"name a readable YAML file in {setting}"
         raise InvalidInput((Problem(str(path), "", f"cannot be read: {error}", remedy),)) from error
     return parse(document, str(path))
 
@@ -142,7 +146,7 @@ def parse(document: object, source: str) -> Topology:
     networks = tuple(_network(entry) for entry in file.networks)
     values = {subnet.id: subnet for network in networks for subnet in network.subnets}
     subnets = tuple(
-        LocalSubnet(
+        NamedSubnet(
             values[str(subnet.id)], subnet.name, str(subnet.controller_address) if subnet.controller_address else None
         )
         for entry in file.networks
@@ -167,7 +171,7 @@ def _network(entry: _NetworkEntry) -> Network:
 
 def _problem(source: str, place: tuple[int | str, ...], value: object, message: str) -> Problem:
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
-    remedy = f"see the packaged example {Path(__file__).with_name('networks.yaml')}"
+    remedy = "write it as the networks file that comes with the driver does"
     return Problem(f"{source}: {path}" if path else source, repr(value)[:80], message, remedy)
 
 
