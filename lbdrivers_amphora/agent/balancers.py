@@ -25,7 +25,6 @@ from lbdrivers_amphora.agent.effects import (
     ReloadHaproxy,
     Remove,
     Rename,
-    RunProgram,
     Service,
     ServicePid,
     StartService,
@@ -33,12 +32,13 @@ from lbdrivers_amphora.agent.effects import (
     WriteFile,
     do,
 )
+from lbdrivers_amphora.agent.haproxy_check import check
 from lbdrivers_amphora.agent.layout import Layout
 from lbdrivers_amphora.agent.responses import Response, failure, md5, success
 from lbdrivers_amphora.agent.vrrp import haproxy_check
 from lbdrivers_amphora.haproxy import answers, process
 from lbdrivers_amphora.haproxy.certificates import Exchange, NotAtRuntime
-from lbdrivers_amphora.haproxy.narrow import narrow
+from lbdrivers_amphora.haproxy.narrow import narrow, outline
 from lbdrivers_amphora.haproxy.parse import has_server, parse
 from lbdrivers_amphora.haproxy.peers import peer_name
 from lbdrivers_amphora.haproxy.server_state import carry
@@ -79,15 +79,12 @@ def upload(layout: Layout, request: UploadHaproxy) -> Program[Response]:
     same = (yield from do(ReadFile(path))) == text.encode()
     if not same or (yield from certificates.changed(layout, balancer, text)):
         yield from do(WriteFile(layout.peer(balancer), peer.encode()))
-        yield from do(WriteFile(f"{path}.new", text.encode()))
-        checked = yield from do(
-            RunProgram((layout.config.haproxy_cmd, "-c", "-L", peer, "-f", f"{path}.new", "-f", layout.user_group))
-        )
+        checked = yield from check(layout, balancer, peer, text.encode())
         if not checked.ok:
-            yield from do(Rename(f"{path}.new", f"{path}.new-failed"))
+            yield from do(Rename(layout.haproxy_new(balancer), f"{path}.new-failed"))
             yield from certificates.restore(layout, balancer)
             return failure(400, "Invalid request", checked.words)
-        yield from do(Rename(f"{path}.new", path))
+        yield from do(Rename(layout.haproxy_new(balancer), path))
     return success(202, etag=md5(request.content))
 
 
@@ -233,19 +230,20 @@ def _decide(
     if applied == wanted and not tls:
         return Nothing(), None
     try:
-        # A certificate may concern every line.
-        running, desired = (parse(text.decode()) for text in ((applied, wanted) if tls else narrow(applied, wanted)))
+        running, desired = (parse(text.decode()) for text in narrow(applied, wanted))
+        # A certificate may concern every section.
+        outlines = [parse(outline(text).decode()) for text in (applied, wanted)] if tls else []
     except ValueError as error:
         # Another controller's file: valid for HAProxy, which checked it, but not of our form.
         if applied != wanted:
             return Reload(f"not of our form: {error}"), None
         stale = yield from certificates.changed(layout, balancer, wanted.decode())
         return (Reload("certificates changed") if stale else Nothing()), None
-    exchange = (yield from certificates.exchange(layout, balancer, running, desired)) if tls else None
+    exchange = (yield from certificates.exchange(layout, balancer, *outlines)) if tls else None
     if isinstance(exchange, NotAtRuntime):
         return Reload(str(exchange)), None
     if exchange is not None:
-        running, desired = exchange.running, exchange.wanted
+        running, desired = exchange.in_names_of_process(running, desired)
     info, lists = (yield from do(AskHaproxy(layout.socket(balancer), ("show info", "show acl")))) or ("", "")
     lingering = yield from _lingering(layout, balancer, applied)
     return transition(running, desired, process.read(info, lists, lingering)), exchange

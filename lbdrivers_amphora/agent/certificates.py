@@ -82,6 +82,12 @@ def concern(layout: Layout, balancer: str) -> Program[bool]:
     return bool(known.files or (yield from do(ListFolder(layout.certificates(balancer)))))
 
 
+def as_read(layout: Layout, balancer: str) -> Program[bool]:
+    """Whether the files that are there are those that the process has read."""
+    there, _, _ = yield from _on_disk(layout, balancer)
+    return there == (yield from held(layout, balancer)).files
+
+
 def changed(layout: Layout, balancer: str, text: str) -> Program[bool]:
     """Whether a file that the text refers to is not as the process has read it."""
     there, lists, _ = yield from _on_disk(layout, balancer)
@@ -93,7 +99,10 @@ def changed(layout: Layout, balancer: str, text: str) -> Program[bool]:
 def exchange(
     layout: Layout, balancer: str, running: Configuration, wanted: Configuration
 ) -> Program[Exchange | NotAtRuntime]:
-    """What the process must be told of certificates, or why it cannot be told."""
+    """What the process must be told of certificates, or why it cannot be told.
+
+    :param running: one server of each backend is enough, in ``wanted`` too.
+    """
     there, lists, sizes = yield from _on_disk(layout, balancer)
     known = yield from held(layout, balancer)
     folder = layout.certificates(balancer)

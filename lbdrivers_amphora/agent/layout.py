@@ -46,6 +46,14 @@ class Layout:
         """Copy of the configuration that the process really runs with."""
         return f"{self.folder(load_balancer_id)}/haproxy.cfg.applied"
 
+    def haproxy_new(self, load_balancer_id: str) -> str:
+        """A configuration that HAProxy has not accepted yet."""
+        return f"{self.haproxy_config(load_balancer_id)}.new"
+
+    def haproxy_excerpt(self, load_balancer_id: str) -> str:
+        """The part of it that is new, for HAProxy to look at."""
+        return f"{self.haproxy_config(load_balancer_id)}.excerpt"
+
     def certificates_applied(self, load_balancer_id: str) -> str:
         """What the process has read of certificates, see ``certificates.Held``."""
         return f"{self.folder(load_balancer_id)}/certificates.applied"

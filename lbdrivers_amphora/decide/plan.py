@@ -102,7 +102,8 @@ def _mildness(running: Files, wanted: Files, folder: str) -> Mildness:
         found = exchange(folder, running, wanted, {})
     except NotAtRuntime:
         return Mildness.RELOAD
-    kind = Mildness(transition(found.running, found.wanted, _SOME_PROCESS).kind)
+    texts = found.in_names_of_process(running.configuration, wanted.configuration)
+    kind = Mildness(transition(*texts, _SOME_PROCESS).kind)
     return Mildness.RUNTIME if kind is Mildness.NOTHING and (found.told or found.removals) else kind
 
 

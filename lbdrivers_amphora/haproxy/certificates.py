@@ -72,17 +72,22 @@ class Load:
 class Exchange:
     """How certificates of a running process become the wanted ones.
 
+    :param folder: of the files.
     :param loads: come first; then ``gains``, what else changes, and ``removals``.
-    :param running: and ``wanted``, in the names that the process knows, for what else changes.
-    :param stores: file name -> name that the process knows its content by, where they differ.
+    :param stores: file name -> name that the process knows its content by, where they differ, afterwards;
+        ``stores_before``: now.
     """
 
-    running: Configuration
-    wanted: Configuration
+    folder: str
     loads: tuple[Load, ...] = ()
     gains: tuple[str, ...] = ()
     removals: tuple[str, ...] = ()
     stores: Mapping[str, str] = field(default_factory=dict)
+    stores_before: Mapping[str, str] = field(default_factory=dict)
+
+    def in_names_of_process(self, running: Configuration, wanted: Configuration) -> tuple[Configuration, Configuration]:
+        """Both in the names that the process knows, or any part of both: what still differs is no certificate."""
+        return _renamed(running, self.folder, self.stores_before), _renamed(wanted, self.folder, self.stores)
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -137,7 +142,7 @@ def exchange(folder: str, running: Files, wanted: Files, stores: Mapping[str, st
     """
     old, new = _slots(running, folder), _slots(wanted, folder)
     if not old and not new:
-        return Exchange(running.configuration, wanted.configuration)
+        return Exchange(folder)
     lists = _common_lists(old, new)
     becomes = _becomes(old, new, running, wanted, lists)
     after = {target: stores.get(name, name) for name, target in becomes.items()}
@@ -158,12 +163,12 @@ def exchange(folder: str, running: Files, wanted: Files, stores: Mapping[str, st
     gains, losses = _list_commands(folder, lists, running, wanted, stores, after)
     gone = [f"del ssl {held[name]} {folder}/{stores.get(name, name)}" for name in held if name not in becomes]
     found = Exchange(
-        _renamed(running.configuration, folder, stores),
-        _renamed(wanted.configuration, folder, after),
+        folder,
         tuple(_placed(load, folder, wanted) for load in loads),
         tuple(gains),
         (*losses, *gone),
         {name: store for name, store in after.items() if name != store},
+        stores,
     )
     for word in " ".join((*found.gains, *found.removals)).split():
         _check(word)

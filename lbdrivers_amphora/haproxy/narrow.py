@@ -10,8 +10,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable
 
-_GAP = b"\n\n"
-_SERVER = b"    server "
+#: What stands between sections, and before the name of a server.
+GAP = b"\n\n"
+SERVER = b"    server "
 # Bytes that are compared at once, which happens at the speed of memory.
 _CHUNK = 1 << 14
 
@@ -28,25 +29,25 @@ def _servers_alone(running: bytes, wanted: bytes) -> tuple[bytes, bytes] | None:
     """Where nothing but neighbouring servers of one backend differs: found without a look at the others."""
     start, end, wanted_end = _window(running, wanted)
     old, new = running[start:end].splitlines(), wanted[start:wanted_end].splitlines()
-    section = running.rfind(_GAP, 0, start) + len(_GAP)
-    first = running.find(b"\n" + _SERVER, section, end) + 1
+    section = running.rfind(GAP, 0, start) + len(GAP)
+    first = running.find(b"\n" + SERVER, section, end) + 1
     if not running.startswith(b"backend ", section) or not section < first <= start:
         return None
-    if not all(line.startswith(_SERVER) for line in (*old, *new)):
+    if not all(line.startswith(SERVER) for line in (*old, *new)):
         return None
-    head = _preamble(running) + running[section - len(_GAP) : first]
+    head = _preamble(running) + running[section - len(GAP) : first]
     return head + _lines(old, without=new), head + _lines(new, without=old)
 
 
 def _lines(lines: list[bytes], without: list[bytes]) -> bytes:
     """Those lines that are servers of one side alone, and all that are no servers."""
     others = set(without)
-    kept = [line for line in lines if line not in others or not line.startswith(_SERVER)]
+    kept = [line for line in lines if line not in others or not line.startswith(SERVER)]
     return b"\n".join(kept) + b"\n"
 
 
 def _sections_alone(running: bytes, wanted: bytes) -> tuple[bytes, bytes]:
-    old, new = _sections(running), _sections(wanted)
+    old, new = sections(running), sections(wanted)
     if old is None or new is None:
         return running, wanted
     return _different(old, new), _different(new, old)
@@ -61,19 +62,32 @@ def _different(sections: dict[bytes, bytes], others: dict[bytes, bytes]) -> byte
             left.append(text)
         elif other != text or not name.startswith((b"frontend ", b"backend ")):
             left.append(_lines(text.split(b"\n"), without=other.split(b"\n")).rstrip(b"\n"))
-    return _GAP.join(left) + b"\n"
+    return GAP.join(left) + b"\n"
 
 
-def _sections(text: bytes) -> dict[bytes, bytes] | None:
+def outline(text: bytes) -> bytes:
+    """The text with one server of each backend: as those of a pool are alike but for who they are, that is all
+    that tells which certificate files are in use."""
+    return GAP.join(map(_with_one_server, text.rstrip(b"\n").split(GAP))) + b"\n"
+
+
+def _with_one_server(section: bytes) -> bytes:
+    head, _, servers = section.partition(b"\n" + SERVER)
+    if servers.count(b"\n") != servers.count(b"\n" + SERVER):
+        return section  # nothing of ours: what is behind servers must be seen
+    return head + b"\n" + SERVER + servers.partition(b"\n")[0] if servers else section
+
+
+def sections(text: bytes) -> dict[bytes, bytes] | None:
     """Sections by their first line; None when two have the same one, as no text of ours has."""
-    parts = text.rstrip(b"\n").split(_GAP)
+    parts = text.rstrip(b"\n").split(GAP)
     found = {part.partition(b"\n")[0]: part for part in parts}
     return found if len(found) == len(parts) else None
 
 
 def _preamble(text: bytes) -> bytes:
     """Everything before the first frontend or backend, without the empty line behind it."""
-    ends = [end for end in (text.find(_GAP + word) for word in (b"frontend ", b"backend ")) if end >= 0]
+    ends = [end for end in (text.find(GAP + word) for word in (b"frontend ", b"backend ")) if end >= 0]
     return text[: min(ends)] if ends else text
 
 

@@ -13,6 +13,7 @@ from lbdrivers.drivers.amphora import Bundle, TlsFiles
 from lbdrivers.model.resources import Listener, Pool
 from lbdrivers_amphora.haproxy import certificates
 from lbdrivers_amphora.haproxy.certificates import Exchange, Files, Load, NotAtRuntime
+from lbdrivers_amphora.haproxy.ir import Configuration
 from lbdrivers_amphora.haproxy.parse import parse
 from lbdrivers_amphora.haproxy.render import render
 from lbdrivers_amphora.haproxy.translate import translate
@@ -45,6 +46,10 @@ def changed(before: Files, after: Files, **stores: str) -> Exchange:
     return certificates.exchange(FOLDER, before, after, {f"{k}.pem": f"{v}.pem" for k, v in stores.items()})
 
 
+def named_alike(found: Exchange, before: Files, after: Files) -> tuple[Configuration, Configuration]:
+    return found.in_names_of_process(before.configuration, after.configuration)
+
+
 def load(kind: str, store: str, source: str | None = None, *, new: bool = False) -> Load:
     return Load(kind, f"{FOLDER}/{store}.pem", f"{FOLDER}/{source or store}.pem", new)
 
@@ -53,7 +58,7 @@ def test_the_same_again_needs_nothing() -> None:
     same = files(https(sni_container_refs=("b",), client_ca_tls_container_ref="c"))
     found = changed(same, same)
     assert (found.loads, found.gains, found.removals, found.stores) == ((), (), (), {})
-    assert found.running == found.wanted == same.configuration
+    assert named_alike(found, same, same) == (same.configuration, same.configuration)
 
 
 def test_another_default_certificate_takes_the_place_of_the_old_one() -> None:
@@ -94,10 +99,11 @@ def test_a_certificate_that_others_use_is_not_loaded_or_deleted() -> None:
 def test_authorities_and_lists_of_clients_are_loaded_in_place() -> None:
     fields = {"client_ca_tls_container_ref": "c", "client_crl_container_ref": "r"}
     after = {"client_ca_tls_container_ref": "d", "client_crl_container_ref": "s"}
-    found = changed(files(https(**fields)), files(https(**after)))
+    old, new = files(https(**fields)), files(https(**after))
+    found = changed(old, new)
     assert found.loads == (load("ca-file", "c", "d"), load("crl-file", "r", "s"))
     # For everything else both files are the same.
-    assert found.wanted == found.running == files(https(**fields)).configuration
+    assert named_alike(found, old, new) == (old.configuration, old.configuration)
 
 
 def backend(**fields: Any) -> tuple[Listener, Pool]:
@@ -107,13 +113,14 @@ def backend(**fields: Any) -> tuple[Listener, Pool]:
 
 
 def test_what_members_are_shown_and_verified_by_is_loaded_in_place() -> None:
-    (front, old), (_, new) = (
+    (front, first), (_, second) = (
         backend(tls_container_ref="a", ca_tls_container_ref="c"),
         backend(tls_container_ref="b", ca_tls_container_ref="d"),
     )
-    found = changed(files(front, pools=(old,)), files(front, pools=(new,)))
+    old, new = files(front, pools=(first,)), files(front, pools=(second,))
+    found = changed(old, new)
     assert found.loads == (load("cert", "a", "b"), load("ca-file", "c", "d"))
-    assert found.wanted == found.running
+    assert named_alike(found, old, new) == (old.configuration, old.configuration)
 
 
 def test_an_empty_pool_has_its_files_loaded_before_its_first_member() -> None:
@@ -125,9 +132,9 @@ def test_an_empty_pool_has_its_files_loaded_before_its_first_member() -> None:
 
 
 def test_what_comes_back_is_read_back_by_name() -> None:
-    wanted = files(https(default_tls_container_ref="b"))
-    found = changed(files(https()), wanted)
-    assert parse(render(found.wanted)) == found.wanted
+    before, after = files(https()), files(https(default_tls_container_ref="b"))
+    _, wanted = named_alike(changed(before, after), before, after)
+    assert parse(render(wanted)) == wanted
 
 
 @pytest.mark.parametrize(
