@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, str] | None]] = {
     "show": ("draw one with its statuses and appliances", ("subject", _SUBJECT)),
     "observe": ("compare what runs with what was applied; status 1 when they differ", ("subject", _SUBJECT)),
     "stats": ("the five statistics of one, by listener", ("subject", _SUBJECT)),
+    "top": ("watch load balancers, appliances, rates and statuses live", None),
     "failover": ("bring one back to full redundancy on new appliances", ("subject", _SUBJECT)),
     "delete": ("remove one with everything that it has", ("subject", _SUBJECT)),
     "maintain": ("renew certificates that near their end, and whatever else ages, of all load balancers", None),
@@ -38,6 +39,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, str] | None]] = {
 #: command -> its switches with their help.
 _SWITCHES: dict[str, dict[str, str]] = {
     "apply": {"--repair": "look at what runs, too, and mend what has drifted"},
+    "top": {"--once": "two looks, one report; so it is, too, where standard output is no terminal, and with --json"},
     "failover": {"--outdated": "replace those alone that would be built otherwise today, from another image"},
     "orphans": {"--remove": "remove those that a record proves to be our own"},
 }
@@ -80,6 +82,9 @@ def parser() -> argparse.ArgumentParser:
         if name in ("apply", "failover", "delete"):
             text = "seconds to wait for the result (default: %(default)s)"
             command.add_argument("--timeout", type=_seconds, default=300.0, metavar="SECONDS", help=text)
+        if name == "top":
+            text = "seconds between two looks (default: %(default)s)"
+            command.add_argument("--interval", type=_seconds, default=1.0, metavar="SECONDS", help=text)
         if name == "failover":
             text = "replace this appliance alone; may be repeated, and the beginning of its id is enough"
             command.add_argument("--amphora", action="append", default=[], metavar="ID", help=text)

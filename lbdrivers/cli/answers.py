@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lbdrivers.cli.actions import Action
+from lbdrivers.cli.top.rates import Rates, Reading
 from lbdrivers.drivers.context import Progress
 from lbdrivers.drivers.provider import Deviation, Observation, Orphan, Statistics
 from lbdrivers.model.infra import Network
@@ -58,6 +59,30 @@ def listing(entries: Iterable[Entry], observations: Mapping[str, Observation | N
             for entry in entries
         ]
     }
+
+
+def top(readings: Iterable[Reading], at: float) -> dict[str, Any]:
+    """``top``: ``at`` (seconds since the epoch) and ``loadbalancers``, each a summary with ``open_connections``,
+    ``rates`` (connections, bytes and errors a second; null while they are not known) and ``appliances``."""
+    return {
+        "at": at,
+        "loadbalancers": [
+            {
+                **summary(one.entry, one.observation),
+                "open_connections": one.open_connections,
+                "rates": _rates(one.rates),
+                "appliances": [
+                    {**asdict(appliance), "rates": _rates(one.appliances.get(appliance.id))}
+                    for appliance in (one.observation.appliances if one.observation else ())
+                ],
+            }
+            for one in readings
+        ],
+    }
+
+
+def _rates(rates: Rates | None) -> dict[str, float] | None:
+    return None if rates is None else asdict(rates)
 
 
 def applied(

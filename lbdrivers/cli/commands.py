@@ -128,6 +128,13 @@ def stats(session: Session, output: Output, arguments: Namespace) -> int:
     return 0
 
 
+def top(session: Session, output: Output, arguments: Namespace) -> int:
+    """Watch all of them."""
+    from lbdrivers.cli.top.screen import top as watch
+
+    return watch(session, output, arguments)
+
+
 def failover(session: Session, output: Output, arguments: Namespace) -> int:
     """Bring one load balancer back to full redundancy."""
     entry = session.entry(arguments.subject)
@@ -224,6 +231,7 @@ TABLE: Mapping[str, Callable[[Session, Output, Namespace], int]] = {
     "show": show,
     "observe": upkeep.observe,
     "stats": stats,
+    "top": top,
     "failover": failover,
     "delete": delete,
     "maintain": upkeep.maintain,

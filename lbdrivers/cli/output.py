@@ -45,6 +45,16 @@ class Output:
         self._errors = _console(stderr=True)
         self.steps = Steps(None if as_json else self._console)
 
+    @property
+    def terminal(self) -> Console | None:
+        """Where a picture can be kept up to date: a terminal that is looked at by people."""
+        return None if self._json or not self._console.is_terminal else self._console
+
+    @property
+    def width(self) -> int:
+        """Columns that a line may have."""
+        return self._console.width
+
     def say(self, *renderables: RenderableType) -> None:
         """For people; nothing with ``--json``."""
         if not self._json:

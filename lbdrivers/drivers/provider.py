@@ -48,6 +48,9 @@ class Appliance:
     :param status: the appliance's own status word (ALLOCATED, BOOTING, ERROR...).
     :param holds_vip: whether the VIP is on it right now; None when it could not be asked.
     :param remark: one line on anything unusual; empty when all is well.
+    :param statistics: totals of all listeners on it since its creation.
+    :param heard_at: when it last spoke by itself, and its statistics were measured, in seconds since the epoch;
+        None where appliances are asked, or when it never did.
     """
 
     id: str
@@ -56,6 +59,8 @@ class Appliance:
     address: str | None
     holds_vip: bool | None
     remark: str = ""
+    statistics: Statistics = Statistics()
+    heard_at: float | None = None
 
 
 @dataclass(frozen=True)

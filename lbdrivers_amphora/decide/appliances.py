@@ -6,7 +6,7 @@ Law: pure; each says in one line what is unusual about it, and what to do.
 from __future__ import annotations
 
 from lbdrivers.drivers.amphora import ApplianceReport
-from lbdrivers.drivers.provider import Appliance
+from lbdrivers.drivers.provider import Appliance, Statistics
 from lbdrivers_amphora.records import Amphora, AmphoraStatus
 
 
@@ -15,12 +15,13 @@ def reported(amphora: Amphora, report: ApplianceReport | None, proxied: bool) ->
 
     :param proxied: whether there is anything for HAProxy to serve.
     """
+    status, address = amphora.status, amphora.management_address
     if report is None:
-        return Appliance(
-            amphora.id, amphora.role, "ERROR", amphora.management_address, None, "does not answer; run a failover"
-        )
+        counted = sum(amphora.statistics.values(), Statistics())
+        return Appliance(amphora.id, amphora.role, "ERROR", address, None, "does not answer; run a failover", counted)
     remark = "HAProxy is not running" if proxied and report.haproxy != "RUNNING" else ""
-    return Appliance(amphora.id, amphora.role, amphora.status, amphora.management_address, report.holds_vip, remark)
+    counted = sum((statistics for _, statistics in report.listeners.values()), Statistics())
+    return Appliance(amphora.id, amphora.role, status, address, report.holds_vip, remark, counted)
 
 
 def unfinished(amphora: Amphora) -> Appliance:

@@ -7,8 +7,9 @@ where it has nothing to say, that is said, with the reason.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from lbdrivers.drivers.provider import Appliance, Observation
+from lbdrivers.drivers.provider import Appliance, Observation, Statistics
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.status import OperatingStatus
 from lbdrivers_amphora.decide.counting import latest
@@ -33,16 +34,23 @@ def observation(
     known = tuple(amphorae)
     managers = [one for one in listening if now - one.at < GONE]
     trouble = "" if managers else "no health manager is listening; run: lbdrivers health-manager"
-    totals = [*balancer.retired.values()]
+    counted = {}
     for amphora in known:
         told = heard.get(amphora.id)
-        totals.append(latest(([] if told is None else [told.statistics]) + [amphora.statistics]))
+        counted[amphora.id] = latest(([] if told is None else [told.statistics]) + [amphora.statistics])
+    totals = [*balancer.retired.values(), *counted.values()]
     return Observation(
         exists=True,
         vip_addresses=balancer.vip_addresses,
         operating=_operating(balancer, operating),
         statistics=total_statistics(totals),
-        appliances=tuple(_appliance(amphora, heard.get(amphora.id), trouble, now) for amphora in known),
+        appliances=tuple(
+            replace(
+                _appliance(amphora, heard.get(amphora.id), trouble, now),
+                statistics=sum(counted[amphora.id].values(), Statistics()),
+            )
+            for amphora in known
+        ),
     )
 
 
@@ -67,4 +75,5 @@ def _appliance(amphora: Amphora, heard: Heard | None, trouble: str, now: float) 
         status, holds_vip, remark = "ERROR", None, f"silent for {now - heard.at:.0f} s"
     else:
         remark = ""
-    return Appliance(amphora.id, amphora.role, status, amphora.management_address, holds_vip, remark)
+    at = None if heard is None or heard.at <= 0 else heard.at
+    return Appliance(amphora.id, amphora.role, status, amphora.management_address, holds_vip, remark, heard_at=at)

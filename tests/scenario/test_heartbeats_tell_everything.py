@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -90,6 +92,25 @@ def test_heard_it_is_online_and_the_five_counters_are_exact(lab: Lab, manager: M
     assert total["bytes_in"] % 50 == 0 and total["bytes_in"] > 0
     assert total["bytes_out"] % 25 == 0 and total["bytes_out"] > total["bytes_in"]
     assert "no health manager" not in lab.run("show", "web").stdout
+
+
+def test_top_tells_rates_between_heartbeats(lab: Lab, manager: Manager) -> None:
+    looking = subprocess.Popen(
+        [PROGRAM, "--state", str(lab.state), *lab.options, "top", "--json", "--interval", "3"], stdout=subprocess.PIPE
+    )
+    client = lab.client()
+    while looking.poll() is None:
+        assert client.burst(10)["failed"] == 0
+        time.sleep(0.1)
+    assert looking.stdout is not None and looking.returncode == 0
+    (found,) = json.load(looking.stdout)["loadbalancers"]
+    assert found["operating_status"] == "ONLINE"
+    holder, other = sorted(found["appliances"], key=lambda one: not one["holds_vip"])
+    assert found["rates"]["connections"] == pytest.approx(holder["rates"]["connections"])
+    assert holder["rates"]["connections"] > 5
+    assert found["rates"]["bytes_out"] > found["rates"]["bytes_in"] > 0
+    assert other["rates"]["connections"] == 0
+    assert all(time.time() - one["heard_at"] < 10 for one in (holder, other))
 
 
 def test_a_member_that_stops_is_told(lab: Lab, manager: Manager) -> None:
