@@ -114,3 +114,8 @@ def test_a_status_that_flaps_is_not_told() -> None:
         assert news == {}
     damper, news = damper.due(30.0, 5.0)
     assert news == {} and damper == Damper()  # it has settled where it was
+
+
+def test_a_round_without_changes_leaves_what_waits_as_it_is() -> None:
+    damper = Damper().note({"x": (Status.ONLINE, Status.ERROR)}, 10.0)
+    assert damper.note({}, 11.0) is damper
