@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.bundles import listener, pool, tree
+from support.bundles import bundle, facts, listener, pool, tree
 from support.certificates import PEM, PKCS8, TRADITIONAL, Authority, Issued, key_pem, new_key
 
 from lbdrivers.drivers.amphora import TlsPart
@@ -21,6 +21,9 @@ from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.secret import Secret
 from lbdrivers_amphora.certificates import pem
 from lbdrivers_amphora.decide import tls
+from lbdrivers_amphora.decide.tls import Fetched
+from lbdrivers_amphora.haproxy.translate import translate
+from lbdrivers_amphora.haproxy.translate_tls import certificate_files
 from lbdrivers_amphora.secret_files import secret_files
 
 CLIENTS, OTHERS = Authority("clients"), Authority("others")
@@ -267,3 +270,18 @@ def test_names_for_comparison_need_no_content() -> None:
     known = secret_files(everything(), stored)
     assert tls.merged(tls.unknown(wanted), known) == known
     assert set(tls.unknown(wanted).names) == set(known.names)
+
+
+def test_an_appliance_gets_the_files_that_its_configuration_names_and_no_others() -> None:
+    """A pool that nobody leads to has its certificate in no line, so that its key stays where it is."""
+    unused = pool("unused", tls_enabled=True, tls_container_ref="api")
+    front = listener("l", 443, protocol="TERMINATED_HTTPS", default_tls_container_ref="www")
+    wanted = tree((front,), (unused,))
+    fetched = Fetched({"www": WWW.container(), "api": API.container()}, {})
+    made = bundle(wanted, tls=tls.files(tls.uses(wanted), fetched))
+    found = certificate_files(translate(made, facts()), made, facts())
+    own = made.tls.name(TlsPart.CERTIFICATE, "www")
+    assert set(found) == {f"{front.id}.pem", own}
+    assert found[own] == made.tls.contents[own]
+    assert found[f"{front.id}.pem"].reveal().decode().strip() == f"{facts().certificate_path}/{wanted.id}/{own}"
+    assert made.tls.name(TlsPart.CERTIFICATE, "api") in made.tls.contents
