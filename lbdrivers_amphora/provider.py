@@ -67,7 +67,7 @@ class AmphoraProvider:
         self._context = context
         self._settings = read(context.configuration)
         self._ledger = Ledger(context.records)
-        self._loaded: Drivers | None = None
+        self._drivers = Drivers(context.load, self._settings)
 
     def features(self) -> frozenset[Feature]:
         """See the contract. Which engine balances datagrams is a matter of ``[haproxy_amphora] datagram_driver``."""
@@ -306,18 +306,6 @@ class AmphoraProvider:
         ledger = self._ledger
         heard, operating = ledger.heard(balancer.id), ledger.operating(balancer.id)
         return heard_observation(balancer, amphorae, heard, operating, ledger.listening(), self._context.now())
-
-    @property
-    def _drivers(self) -> Drivers:
-        if self._loaded is None:
-            load, settings = self._context.load, self._settings
-            self._loaded = Drivers(
-                compute=load("lbdrivers.compute", settings.compute_driver),
-                network=load("lbdrivers.networks", settings.network_driver),
-                amphora=load("lbdrivers.amphora", settings.amphora_driver),
-                authority=load("lbdrivers.certificates", settings.certificate_driver),
-            )
-        return self._loaded
 
     def _secret_files(self, tree: LoadBalancer) -> TlsFiles:
         return secret_files(tree, lambda: self._context.load("lbdrivers.secrets", self._settings.secret_store))

@@ -121,10 +121,13 @@ class Host:
         )
 
     def warm_up(self) -> None:
-        """Learn in the background what takes long and is asked for soon."""
-        threading.Thread(
-            target=lambda: (self.links, self._kernel.data_paths, self.versions), name="warm-up", daemon=True
-        ).start()
+        """Learn in the background, side by side, what takes long and is asked for soon."""
+        for name, learn in (
+            ("links", lambda: self.links),
+            ("data paths", lambda: self._kernel.data_paths),
+            ("versions", lambda: self.versions),
+        ):
+            threading.Thread(target=learn, name=f"warm-up of {name}", daemon=True).start()
 
     # --- files
 

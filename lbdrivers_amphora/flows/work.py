@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, cast
 
 from lbdrivers.drivers.amphora import AmphoraDriver, Bundle, Interface, InterfaceAddress, Peer, TlsFiles, Vip
 from lbdrivers.drivers.certificate import Authority
@@ -31,14 +32,37 @@ from lbdrivers_amphora.records import Amphora, Balancer
 from lbdrivers_amphora.settings import AmphoraSettings
 
 
-@dataclass(frozen=True)
 class Drivers:
-    """The four drivers that a provider works with."""
+    """The four drivers that a provider works with, each loaded when it is first needed.
 
-    compute: Compute
-    network: Network
-    amphora: AmphoraDriver
-    authority: Authority
+    What speaks to agents is large; it is loaded while the first machine boots.
+
+    :raises DriverError: on access, for a driver that cannot be loaded.
+    """
+
+    def __init__(self, load: Callable[[str, str], Any], settings: AmphoraSettings) -> None:
+        self._load = load
+        self._settings = settings
+
+    @cached_property
+    def compute(self) -> Compute:
+        """Makes machines."""
+        return cast(Compute, self._load("lbdrivers.compute", self._settings.compute_driver))
+
+    @cached_property
+    def network(self) -> Network:
+        """Makes ports."""
+        return cast(Network, self._load("lbdrivers.networks", self._settings.network_driver))
+
+    @cached_property
+    def amphora(self) -> AmphoraDriver:
+        """Speaks to agents."""
+        return cast(AmphoraDriver, self._load("lbdrivers.amphora", self._settings.amphora_driver))
+
+    @cached_property
+    def authority(self) -> Authority:
+        """Issues the certificates of agents and controllers."""
+        return cast(Authority, self._load("lbdrivers.certificates", self._settings.certificate_driver))
 
 
 @dataclass
