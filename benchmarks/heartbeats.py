@@ -16,15 +16,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,153 +30,25 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from support.fleet import Manager, beat, key_of, manager, populate
 from support.servers import database, postgresql
 
-from lbdrivers.drivers.context import Record
-from lbdrivers.model.resources import LoadBalancer
-from lbdrivers.model.secret import Secret
 from lbdrivers.store.store import Store
-from lbdrivers_amphora.health.findings import Listening, Operating
-from lbdrivers_amphora.heartbeat_keys import amphora_key
-from lbdrivers_amphora.records import KIND_AMPHORA, Amphora, AmphoraStatus
-from lbdrivers_amphora.wire.heartbeat import Heartbeat, ListenerBeat, PoolBeat, seal_own
-from lbdrivers_amphora.wire.report import Totals
+from lbdrivers_amphora.health.findings import Operating
+from lbdrivers_amphora.wire.heartbeat import seal_own
 
 SHAPES = {"1x1x2": 2, "1x1x50": 50}
 #: case -> (messages a second at least, times the peer at least)
 BUDGETS = {"steady": (10_000, 60), "flipping": (None, 20)}
-KEY = uuid.uuid4().hex + uuid.uuid4().hex
 #: Bytes in the kernel's queue beyond which the sender waits.
 QUEUE = 3 << 20
 PEER = Path(__file__).parent / "peer" / "heartbeats.py"
 PEER_REQUIREMENTS = ("octavia==19.0.0", "SQLAlchemy>=2.0,<2.1", "WebTest>=3.0", "psycopg[binary]>=3.1")
-PROGRAM = str(Path(sys.executable).parent / "lbdrivers")
-_NAMES = uuid.UUID("3f2c0b7e-4c55-4b8e-9a57-6f6f0a3c2d11")
-
-
-def name(*parts: object) -> str:
-    """An id that is the same in every run."""
-    return str(uuid.uuid5(_NAMES, ":".join(map(str, parts))))
-
-
-def tree(number: int, members: int) -> LoadBalancer:
-    """One load balancer of the fleet."""
-    pool = {
-        "id": name("pool", number),
-        "protocol": "HTTP",
-        "lb_algorithm": "ROUND_ROBIN",
-        "healthmonitor": {"id": name("monitor", number), "type": "HTTP", "delay": 5, "timeout": 4, "max_retries": 3},
-        "members": [
-            {"id": name("member", number, n), "address": f"10.0.{n // 250}.{n % 250 + 1}", "protocol_port": 80}
-            for n in range(members)
-        ],
-    }
-    front = {"id": name("listener", number), "protocol": "HTTP", "protocol_port": 80, "default_pool_id": pool["id"]}
-    body = {"id": name("lb", number), "vip_subnet_id": name("subnet"), "listeners": [front], "pools": [pool]}
-    return LoadBalancer.model_validate(body)
-
-
-def beat(number: int, members: int, turn: int, down: bool) -> Heartbeat:
-    """What its amphora says the so manieth time."""
-    states = {name("member", number, n): "DOWN" if down else "UP" for n in range(members)}
-    counted = Totals(turn % 100, 1000 * turn, 5000 * turn, 0, 10 * turn)
-    return Heartbeat(
-        name("amphora", number),
-        1,
-        turn,
-        {name("listener", number): ListenerBeat("OPEN", counted)},
-        {f"{name('pool', number)}:{name('listener', number)}": PoolBeat("DOWN" if down else "UP", states)},
-        holds_vip=True,
-    )
-
-
-def populate(store: Store, fleet: int, members: int) -> None:
-    """Load balancers that are ACTIVE, each with one amphora that serves."""
-    records = []
-    for number in range(fleet):
-        made = tree(number, members)
-        store.submit(made, "amphora")
-        store.acquire(made.id, "benchmark", time.time(), 60)
-        store.finish_apply(made.id, "benchmark", 1, made)
-        store.release(made.id, "benchmark")
-        amphora = Amphora(
-            id=name("amphora", number),
-            load_balancer_id=made.id,
-            role="STANDALONE",
-            priority=100,
-            status=AmphoraStatus.ALLOCATED,
-        )
-        records.append(Record(KIND_AMPHORA, amphora.id, amphora.model_dump(mode="json"), made.id))
-    store.records.put_all(records)
-
-
-@dataclass
-class Manager:
-    """The real command, listening on a port of the loopback."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    store: Store
-
-    def cpu(self) -> float:
-        """Seconds of processor time so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def memory(self) -> float:
-        """Largest resident size so far in MB."""
-        text = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(text.partition("VmHWM:")[2].split()[0]) / 1024
-
-    def waiting(self) -> int:
-        """Bytes in the queue of its socket (proc(5), /proc/net/udp)."""
-        place = f"0100007F:{self.port:04X}"
-        for line in Path("/proc/net/udp").read_text().splitlines():
-            fields = line.split()
-            if fields[1] == place:
-                return int(fields[4].partition(":")[2], 16)
-        raise RuntimeError("the health manager does not listen")
-
-    def counts(self) -> dict[str, int]:
-        """What it says it took."""
-        found = [Listening.read(one.id, one.owner, one.data) for one in self.store.records.list(Listening.KIND)]
-        return dict(max(found, key=lambda one: one.at).counts) if found else {}
-
-
-@contextlib.contextmanager
-def manager(url: str, store: Store, folder: Path) -> Iterator[Manager]:
-    """A health manager on that database."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    file = folder / "benchmark.conf"
-    file.write_text(
-        f"[lbdrivers]\nstate_path = {folder}\n[database]\nconnection = {url}\n"
-        "[controller_worker]\ncompute_driver = memory\nnetwork_driver = memory\namphora_driver = memory\n"
-        "[certificates]\ncert_generator = memory\n"
-        f"[health_manager]\nbind_port = {port}\ncontroller_ip_port_list = 127.0.0.1:{port}\nheartbeat_key = {KEY}\n"
-        "heartbeat_timeout = 3600\nfailover_threads = 0\n"
-    )
-    command = [PROGRAM, "--config-file", str(file), "health-manager"]
-    log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-    try:
-        deadline = time.monotonic() + 60
-        while not ("listening" in (said := log.read_text()) and "watching" in said):
-            if time.monotonic() > deadline or process.poll() is not None:
-                raise RuntimeError(f"the health manager does not come up: {said}")
-            time.sleep(0.05)
-        yield Manager(process, port, store)
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def sealed(fleet: int, members: int, turns: range, flipping: bool) -> list[bytes]:
     """Every datagram of those turns, in the order of sending."""
-    master = Secret(KEY.encode())
-    keys = [amphora_key(master, name("amphora", number)).reveal() for number in range(fleet)]
+    keys = [key_of(number) for number in range(fleet)]
     return [
         seal_own(beat(number, members, turn, flipping and turn % 2 == 1), keys[number])
         for turn in turns
@@ -230,7 +99,7 @@ def ours(url: str, members: int, fleet: int, turns: int) -> dict[str, dict[str, 
         try:
             populate(store, fleet, members)
             address = url or f"sqlite:///{folder}/lbdrivers.sqlite"
-            with manager(address, store, Path(folder)) as target:
+            with manager(address, store, Path(folder), {"heartbeat_timeout": 3600}) as target:
                 send(sealed(fleet, members, range(1), False), target)  # trees are read, keys derived
                 await_settled(store, fleet)
                 found = {}

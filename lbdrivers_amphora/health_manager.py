@@ -300,7 +300,7 @@ class HealthManager:
                 for one in heard:
                     self._watch.heard_elsewhere(one, now)
                 subjects = self._watch.subjects(now)
-        decision = decide(policy, observer, subjects)
+        decision = decide(policy, observer, subjects, self._told.memory, now)
         self._report(decision)
         if decision.blind:
             return

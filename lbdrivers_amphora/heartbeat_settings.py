@@ -156,6 +156,7 @@ def _sinks(names: Sequence[str]) -> tuple[str, ...]:
 def _policy(found: cfg.ConfigOpts) -> Policy:
     return Policy(
         timeout=float(found.heartbeat_timeout),
+        interval=float(found.heartbeat_interval),
         grace=found.failover_grace,
         retry=found.failover_retry,
         share=found.failover_share,

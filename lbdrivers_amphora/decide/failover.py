@@ -2,7 +2,10 @@
 
 Law: blind is not dead. Silence is acted upon only by an observer that has itself listened for a whole
 timeout, without its own loop having been late; and never when many fall silent at once: then a circuit
-breaker is open, for their availability zone or for all, on by default, and says so.
+breaker is open, for their availability zone or for all, on by default, and says so. Amphorae speak in turn, so of
+those that fell silent together the first is found silent almost an interval before the last: whoever is overdue by
+then counts for the breaker, too. They come back in turn as well: a breaker closes after a whole timeout in which
+no more than is usual were overdue.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ class Policy:
     """When silence is acted upon. Times in seconds.
 
     :param timeout: an amphora that is silent for longer is silent.
+    :param interval: in which each of them should speak once.
     :param grace: how much longer one is waited for that was never heard: it may still be booting.
     :param retry: how long after a failover was asked for it is asked for again, if the amphora is still there.
     :param share: of a zone's amphorae, and of all: so many silent at one time open the breaker, ...
@@ -30,6 +34,7 @@ class Policy:
     """
 
     timeout: float = 60.0
+    interval: float = 10.0
     grace: float = 60.0
     retry: float = 300.0
     share: float = 0.2
@@ -67,6 +72,26 @@ class Observer:
 
 
 @dataclass(frozen=True)
+class Trip:
+    """Too many were overdue. :param at: when that was so last, by the observer's clock; ``why`` says how many."""
+
+    at: float
+    why: str
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a decision has to know of those before it.
+
+    :param breakers: zone (``EVERYWHERE`` for all) -> when its breaker was last given a reason.
+    :param nobody: when nobody at all was heard last.
+    """
+
+    breakers: Mapping[str, Trip] = field(default_factory=dict)
+    nobody: Trip | None = None
+
+
+@dataclass(frozen=True)
 class Decision:
     """What follows.
 
@@ -74,30 +99,63 @@ class Decision:
     :param silent: all that are silent, whatever is done about them.
     :param open: zone (``EVERYWHERE`` for all) -> why nothing is failed over there.
     :param blind: why the observer trusts itself in nothing; empty when it does.
+    :param memory: for the next decision.
     """
 
     failovers: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
     open: Mapping[str, str] = field(default_factory=dict)
     blind: str = ""
+    memory: Memory = field(default_factory=Memory)
 
 
-def decide(policy: Policy, observer: Observer, subjects: Iterable[Subject]) -> Decision:
-    """What to do about who is silent."""
+def decide(
+    policy: Policy, observer: Observer, subjects: Iterable[Subject], memory: Memory | None = None, now: float = 0.0
+) -> Decision:
+    """What to do about who is silent.
+
+    :param memory: of the decision before; None: this is the first one.
+    :param now: seconds, by a clock that never jumps.
+    """
     known = tuple(subjects)
     silent = sorted((one for one in known if is_silent(policy, one)), key=lambda one: (-one.silence, one.amphora_id))
     names = tuple(one.amphora_id for one in silent)
+    memory = _remembered(policy, memory or Memory(), known, now) if silent else _fresh(policy, memory or Memory(), now)
     if observer.listening < policy.timeout:
-        return Decision(silent=names, blind=f"has listened for {observer.listening:.0f} s of {policy.timeout:.0f} s")
-    # Whoever is being replaced already fell silent before the others.
-    together = [one for one in known if one.asked is None]
-    if len(together) > 1 and all(is_silent(policy, one) for one in together):
-        return Decision(silent=names, blind=f"hears nobody at all: {len(together)} amphorae fell silent together")
-    breakers = open_breakers(policy, known, silent)
+        why = f"has listened for {observer.listening:.0f} s of {policy.timeout:.0f} s"
+        return Decision(silent=names, blind=why, memory=memory)
+    if memory.nobody is not None:
+        return Decision(silent=names, blind=memory.nobody.why, memory=memory)
+    breakers = {zone: trip.why for zone, trip in memory.breakers.items()}
     if EVERYWHERE in breakers:
-        return Decision(silent=names, open=breakers)
+        return Decision(silent=names, open=breakers, memory=memory)
     due = tuple(one.amphora_id for one in silent if one.zone not in breakers and _is_due(policy, one))
-    return Decision(() if policy.dry_run else due, names, breakers)
+    return Decision(() if policy.dry_run else due, names, breakers, memory=memory)
+
+
+def _remembered(policy: Policy, before: Memory, known: Iterable[Subject], now: float) -> Memory:
+    """The memory with what is to be seen now, when somebody is silent."""
+    fresh, subjects = _fresh(policy, before, now), tuple(known)
+    overdue = [one for one in subjects if is_overdue(policy, one)]
+    tripped = {zone: Trip(now, why) for zone, why in open_breakers(policy, subjects, overdue).items()}
+    # Whoever is being replaced already fell silent before the others.
+    together = [one for one in subjects if one.asked is None]
+    nobody = fresh.nobody
+    if len(together) > 1 and all(is_overdue(policy, one) for one in together):
+        nobody = Trip(now, f"hears nobody at all: {len(together)} amphorae fell silent together")
+    return Memory({**fresh.breakers, **tripped}, nobody)
+
+
+def _fresh(policy: Policy, before: Memory, now: float) -> Memory:
+    """What still counts: whoever has come back since had a whole timeout to speak."""
+
+    def counts(trip: Trip | None) -> bool:
+        return trip is not None and now - trip.at <= policy.timeout
+
+    return Memory(
+        {zone: trip for zone, trip in before.breakers.items() if counts(trip)},
+        before.nobody if counts(before.nobody) else None,
+    )
 
 
 def is_silent(policy: Policy, subject: Subject) -> bool:
@@ -105,17 +163,29 @@ def is_silent(policy: Policy, subject: Subject) -> bool:
     return subject.silence > policy.timeout + (0.0 if subject.heard else policy.grace)
 
 
+def is_overdue(policy: Policy, subject: Subject) -> bool:
+    """Whether it is silent, or fell silent with those that have just been found so: at most an interval after them.
+
+    A quarter of an interval more is for heartbeats and looks that come late; nobody who misses no more than one
+    heartbeat is overdue, however short the timeout is.
+    """
+    late = 1.25 * policy.interval
+    return subject.silence > min(policy.timeout, max(late, policy.timeout - late)) + (
+        0.0 if subject.heard else policy.grace
+    )
+
+
 def _is_due(policy: Policy, subject: Subject) -> bool:
     return not subject.busy and (subject.asked is None or subject.asked >= policy.retry)
 
 
-def open_breakers(policy: Policy, known: Iterable[Subject], silent: Iterable[Subject]) -> dict[str, str]:
+def open_breakers(policy: Policy, known: Iterable[Subject], overdue: Iterable[Subject]) -> dict[str, str]:
     """Zone -> why its breaker is open; ``EVERYWHERE`` for all zones."""
     totals: dict[str, int] = defaultdict(int)
     counts: dict[str, int] = defaultdict(int)
     for one in known:
         totals[one.zone] += 1
-    for one in silent:
+    for one in overdue:
         counts[one.zone] += 1
     found = {
         zone: f"{counts[zone]} of {total} amphorae are silent"

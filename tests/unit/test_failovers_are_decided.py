@@ -78,6 +78,49 @@ def test_many_at_once_open_the_breaker() -> None:
     assert len(decide(POLICY, LISTENED, fewer).failovers) == 20
 
 
+@given(st.integers(10, 200), st.floats(0.25, 1.0), st.sampled_from((3, 6, 30)), st.floats(0, 1), st.data())
+def test_of_those_that_fall_silent_together_none_is_failed_over(
+    number: int, part: float, intervals: int, begin: float, data: st.DataObject
+) -> None:
+    """They speak in turn, so the first one is found silent when the last one was heard almost an interval later."""
+    policy = replace(POLICY, timeout=intervals * 10.0, interval=10.0)
+    gone = frozenset(data.draw(st.permutations(range(number)))[: max(policy.least, int(part * number))])
+
+    def subject(n: int, now: float) -> Subject:
+        phase = policy.interval * n / number
+        until = 0.0 if n in gone else now
+        last = phase + policy.interval * ((until - phase) // policy.interval)
+        return Subject(str(n), f"lb {n}", "", now - last)
+
+    memory = None
+    for tick in range(int(policy.timeout) - 15, int(policy.timeout) + 15):
+        subjects = [subject(n, begin + tick) for n in range(number)]
+        decision = decide(policy, LISTENED, subjects, memory, begin + tick)
+        assert decision.failovers == () and set(decision.silent) <= set(map(str, gone))
+        memory = decision.memory
+
+
+@pytest.mark.parametrize("number", [4, 40])
+def test_while_they_come_back_in_turn_nobody_is_failed_over(number: int) -> None:
+    """The last one speaks an interval after the first; for so long it is not the only one that is silent."""
+    memory, blind = None, 0
+    for tick in range(200):
+        heard = int(number * (tick - 50) / POLICY.interval)  # the network is back after 50 s
+        subjects = [*amphorae(max(0, min(heard, number))), *amphorae(max(0, number - max(0, heard)), "", 70.0 + tick)]
+        decision = decide(POLICY, LISTENED, subjects, memory, float(tick))
+        assert decision.failovers == ()
+        memory, blind = decision.memory, blind + bool(decision.blind or decision.open)
+    assert 60 <= blind < 130
+    dead = [*amphorae(number), Subject("x", "lb", "", 61)]
+    assert decide(POLICY, LISTENED, dead, memory, 200.0).failovers == ("x",)
+
+
+def test_one_that_misses_a_heartbeat_opens_no_breaker() -> None:
+    policy = replace(POLICY, timeout=20.0, interval=10.0)
+    lagging = amphorae(90, silence=12.0)
+    assert decide(policy, LISTENED, [*lagging, *amphorae(10, silence=21.0, first=90)]).open == {}
+
+
 def test_a_few_of_a_small_site_may_die_together() -> None:
     assert len(decide(POLICY, LISTENED, [*amphorae(2), *amphorae(4, silence=100, first=2)]).failovers) == 4
 
