@@ -178,7 +178,8 @@ class Bench:
         path.write_text(_PEER.format(vip=VIP, port=PEER_PORT, servers="\n".join(lines)))
         enter = ["nsenter", f"--target={pid}", "--net", "--mount", "--pid", "--uts", "--"]
         inside = [*enter, "ip", "netns", "exec", "amphora-haproxy", "haproxy", "-db", "-f", str(path)]
-        process = GuestProcess(inside, stdin=subprocess.DEVNULL)
+        # A session of its own, as ours has: the kernel shares the processors out by session (sched(7), autogroup).
+        process = GuestProcess(inside, stdin=subprocess.DEVNULL, start_new_session=True)
         try:
             time.sleep(0.5)
             yield
