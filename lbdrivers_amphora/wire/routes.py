@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from lbdrivers_amphora.nftables import document
 from lbdrivers_amphora.nftables.ir import Configuration
@@ -45,11 +45,9 @@ class GetStatistics(Request):
     METHOD, PATH = "GET", "/1.0/statistics"
 
 
-@dataclass(frozen=True)
-class UploadHaproxy(Request):
-    METHOD, PATH = "PUT", "/1.0/loadbalancer/{amphora_id}/{load_balancer_id}/haproxy"
-    amphora_id: str
-    load_balancer_id: str
+class _Content(Request):
+    """A file to put in the place that the path names. It may hold keys or passwords: it is not shown."""
+
     content: bytes
 
     def body(self) -> bytes:
@@ -57,7 +55,19 @@ class UploadHaproxy(Request):
 
     @classmethod
     def parse(cls, arguments: Mapping[str, str], body: bytes) -> Self:
-        return cls(identifier(arguments["amphora_id"]), identifier(arguments["load_balancer_id"]), body)
+        values: dict[str, Any] = {name: identifier(value) for name, value in arguments.items()}
+        return cls(**values, content=body)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.target()}, ***)"
+
+
+@dataclass(frozen=True, repr=False)
+class UploadHaproxy(_Content):
+    METHOD, PATH = "PUT", "/1.0/loadbalancer/{amphora_id}/{load_balancer_id}/haproxy"
+    amphora_id: str
+    load_balancer_id: str
+    content: bytes
 
 
 @dataclass(frozen=True)
@@ -145,27 +155,10 @@ class DeleteCertificate(_Certificate):
     METHOD = "DELETE"
 
 
-@dataclass(frozen=True)
-class _Content(Request):
-    """A file to put in a place that the path alone names. It may hold keys or passwords: it is not shown."""
-
-    content: bytes
-
-    def body(self) -> bytes:
-        return self.content
-
-    @classmethod
-    def parse(cls, arguments: Mapping[str, str], body: bytes) -> Self:
-        del arguments
-        return cls(body)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(***)"
-
-
 @dataclass(frozen=True, repr=False)
 class UploadKeepalived(_Content):
     METHOD, PATH = "PUT", "/1.0/vrrp/upload"
+    content: bytes
 
 
 @dataclass(frozen=True)
@@ -196,11 +189,13 @@ class FindInterface(Request):
 @dataclass(frozen=True, repr=False)
 class PutConfig(_Content):
     METHOD, PATH = "PUT", "/1.0/config"
+    content: bytes
 
 
 @dataclass(frozen=True, repr=False)
 class PutServerCertificate(_Content):
     METHOD, PATH = "PUT", "/1.0/certificate"
+    content: bytes
 
 
 @dataclass(frozen=True)
@@ -253,21 +248,14 @@ class DeleteDatagrams(Request):
     load_balancer_id: str
 
 
-@dataclass(frozen=True)
-class PutUdpListener(Request):
+@dataclass(frozen=True, repr=False)
+class PutUdpListener(_Content):
     """The keepalived configuration of a UDP or SCTP listener, for a kernel with IPVS."""
 
     METHOD, PATH = "PUT", "/1.0/listeners/{amphora_id}/{listener_id}/udp_listener"
     amphora_id: str
     listener_id: str
     content: bytes
-
-    def body(self) -> bytes:
-        return self.content
-
-    @classmethod
-    def parse(cls, arguments: Mapping[str, str], body: bytes) -> Self:
-        return cls(identifier(arguments["amphora_id"]), identifier(arguments["listener_id"]), body)
 
 
 @dataclass(frozen=True)
