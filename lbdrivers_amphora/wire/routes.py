@@ -56,7 +56,7 @@ class _Content(Request):
     @classmethod
     def parse(cls, arguments: Mapping[str, str], body: bytes) -> Self:
         values: dict[str, Any] = {name: identifier(value) for name, value in arguments.items()}
-        return cls(**values, content=body)
+        return cls(**values | {"content": body})
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.target()}, ***)"
