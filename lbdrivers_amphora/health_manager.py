@@ -88,6 +88,8 @@ class HealthManager:
         self._told = Decision()
         self._damper = Damper()
         self._written = time.monotonic()
+        self._seen: float | None = None
+        self._seeing = 0.0
         self._sinks: list[StatisticsSink] = [
             context.drivers.load("lbdrivers.statistics", sink) for sink in self._settings.sinks
         ]
@@ -167,9 +169,17 @@ class HealthManager:
             self._crew.know(amphorae, floors)
 
     def _observer(self, now: float) -> Observer:
-        """How long everybody who listens has done so."""
+        """How long everybody who listens has done so, and others have been seen to."""
         began = [self._listening.get(number) for number in range(self._settings.processes)]
-        return Observer(min((0.0 if since is None else now - since) for since in began))
+        return Observer(min((0.0 if since is None else now - max(since, self._seeing)) for since in began))
+
+    def _see(self, now: float) -> None:
+        """What others heard is in the store: while that was out of reach, for whatever reason, they went unheard."""
+        before, self._seen = self._seen, now
+        gap = 0.0 if before is None else now - before
+        if gap > self._settings.check_interval + max(1.0, self._settings.policy.timeout / 4):
+            self._seeing = now
+            self._tell(f"the store was out of reach for {gap:.0f} s; who is silent is judged anew")
 
     # -- the clerk --------------------------------------------------------------------------------
 
@@ -290,6 +300,7 @@ class HealthManager:
 
     def _decide(self) -> None:
         now, policy = time.monotonic(), self._settings.policy
+        self._see(now)
         observer = self._observer(now)
         with self._lock:
             subjects = self._watch.subjects(now)

@@ -65,7 +65,7 @@ class Subject:
 class Observer:
     """How far the one who listens can be believed.
 
-    :param listening: seconds since it began to listen without a break.
+    :param listening: seconds since it began, without a break, to listen and to see what others hear.
     """
 
     listening: float

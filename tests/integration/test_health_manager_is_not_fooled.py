@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,13 +81,24 @@ def configure(folder: Path, port: int, more: str) -> Path:
     return file
 
 
+class Wall:
+    """The clock on the wall, which somebody sets."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
 class Manager:
     """The daemon in a thread, and what it says."""
 
     def __init__(self, folder: Path, store: Store, port: int, more: str = "") -> None:
+        self.wall = Wall()
         configuration = settings.load([configure(folder, port, more)], folder)
         self.heartbeats = read_manager(configuration)[1]
-        drivers = registry.make_context(configuration, store.records)
+        drivers = replace(registry.make_context(configuration, store.records), now=self.wall)
         provider = MemoryProvider(drivers)
         engine = Engine(store, lambda _name: provider, settings.read(configuration))
         self.said: list[str] = []
@@ -195,6 +207,28 @@ def test_exactly_the_silent_are_failed_over_and_many_at_once_are_not(world: Worl
     world.fall_silent(*range(2, 10))
     world.eventually(lambda: any("breaker open" in words for words in manager.said))
     world.nothing_for(TIMEOUT, frozenset({0}))
+
+
+def test_a_clock_that_jumps_moves_nobody(world: World) -> None:
+    """A day forward, two back, and in leaps while an amphora is silent: times between events are another clock's."""
+    manager = world.watch()
+    world.eventually(lambda: len(world.heard()) == 2 * PAIRS)
+    world.nothing_for(TIMEOUT + 0.5)
+    for ahead in (86_400.0, -86_400.0):
+        manager.wall.ahead = ahead
+        world.nothing_for(TIMEOUT / 2)
+        world.eventually(
+            lambda ahead=ahead: all(abs(one.at - time.time() - ahead) < 30 for one in world.heard().values())
+        )
+    assert not any("silent" in words or "anew" in words or "breaker" in words for words in manager.said)
+    began = time.monotonic()
+    world.fall_silent(0)
+    for ahead in (3600.0, 0.0, -3600.0, 10.0):
+        manager.wall.ahead = ahead
+        time.sleep(0.2)
+    world.eventually(lambda: world.wanted() == {0})
+    assert time.monotonic() - began > TIMEOUT - 0.5
+    world.nothing_for(0.5, frozenset({0}))
 
 
 @pytest.mark.long

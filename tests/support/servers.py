@@ -16,7 +16,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -63,10 +63,10 @@ def _make(command: Sequence[str | Path], folder: Path) -> None:
 @contextmanager
 def _running(
     command: Sequence[str | Path], folder: Path, end: signal.Signals, ready: Callable[[], bool]
-) -> Iterator[None]:
-    """The server, from when it answers until the end of the block."""
+) -> Iterator[int]:
+    """The server, from when it answers until the end of the block; its pid."""
     log = folder / "log"
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
         limit = time.monotonic() + LIMIT
@@ -75,7 +75,7 @@ def _running(
                 raise ServerEnded(log.read_text(errors="replace"))
             assert time.monotonic() < limit, log.read_text(errors="replace")
             time.sleep(0.02)
-        yield
+        yield process.pid
     finally:
         process.send_signal(end)
         try:
@@ -96,9 +96,51 @@ def _answers(url: str) -> bool:
         engine.dispose()
 
 
+class Postgresql:
+    """PostgreSQL with a life: it runs, is stopped, frozen, and runs again with what it has.
+
+    :ivar url: of its first database.
+    """
+
+    def __init__(self, url: str, run: Callable[[], AbstractContextManager[int]]) -> None:
+        self.url = url
+        self._run = run
+        self._running = ExitStack()
+        self._pid = self._running.enter_context(run())
+
+    def stop(self) -> None:
+        """End it and every connection."""
+        self._running.close()
+
+    def start(self) -> None:
+        """Again, until it answers."""
+        self._pid = self._running.enter_context(self._run())
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It answers nobody, and refuses nobody."""
+        children = Path(f"/proc/{self._pid}/task/{self._pid}/children").read_text().split()
+        pids = [self._pid, *map(int, children)]
+        try:
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+
 @contextmanager
 def postgresql() -> Iterator[str]:
     """PostgreSQL; the URL of its first database."""
+    with mortal_postgresql() as server:
+        yield server.url
+
+
+@contextmanager
+def mortal_postgresql() -> Iterator[Postgresql]:
+    """PostgreSQL that a test stops and starts."""
     programs = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     with _folder("postgresql", "postgres") as folder:
         # SIGINT: it ends at once, whoever is connected.
@@ -108,8 +150,11 @@ def postgresql() -> Iterator[str]:
         quick = [part for one in ("fsync=off", "listen_addresses=", "max_connections=50") for part in ("-c", one)]
         command = [*user, programs / "postgres", "-D", data, "-k", folder, *quick]
         url = f"postgresql+psycopg://postgres@/postgres?host={folder}"
-        with _running(command, folder, signal.SIGINT, lambda: _answers(url)):
-            yield url
+        server = Postgresql(url, lambda: _running(command, folder, signal.SIGINT, lambda: _answers(url)))
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import uuid
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.bundles import listener, member, monitor, pool, tree
 
 from lbdrivers.model.resources import LoadBalancer
@@ -238,6 +240,18 @@ def test_it_counts_from_when_it_was_first_expected_and_zones_come_from_trees() -
         Subject(FIRST, zoned.id, "north", 4.0),
         Subject(SECOND, zoned.id, "north", 9.0, heard=False),
     }
+
+
+@given(st.lists(st.tuples(st.floats(0, 30), st.floats(-1e9, 1e9)), min_size=1, max_size=12), st.floats(0, 100))
+def test_what_the_clock_on_the_wall_says_decides_nothing(beats: list[tuple[float, float]], later: float) -> None:
+    watch, now = watching(), 0.0
+    for sequence, (gap, wall) in enumerate(beats):
+        now += gap
+        watch.hear(beat(sequence=sequence), now, wall)
+    found = {one.amphora_id: one for one in watch.subjects(now + later)}
+    assert found[FIRST].silence == pytest.approx(later) and found[SECOND].silence == pytest.approx(now + later)
+    assert settle(watch, now)[TREE.id] is Status.ONLINE
+    assert watch.take_changes().heard[0].at == beats[-1][1]
 
 
 def test_asking_is_forgotten_when_it_is_heard_again() -> None:
