@@ -49,6 +49,7 @@ class Feature(enum.StrEnum):
     PERSISTENCE_SOURCE_IP = "persistence-source-ip"
     PERSISTENCE_HTTP_COOKIE = "persistence-http-cookie"
     PERSISTENCE_APP_COOKIE = "persistence-app-cookie"
+    PERSISTENCE_GRANULARITY = "persistence-granularity"
     POOL_TLS = "pool-tls"
     POOL_PROXY = "pool-proxy"
     MEMBER_WEIGHT = "member-weight"
@@ -62,6 +63,7 @@ class Feature(enum.StrEnum):
     MONITOR_TLS_HELLO = "monitor-tls-hello"
     MONITOR_UDP_CONNECT = "monitor-udp-connect"
     MONITOR_SCTP = "monitor-sctp"
+    MONITOR_ACROSS_PROTOCOLS = "monitor-across-protocols"
     L7 = "l7"
     L7_WITHOUT_HTTP = "l7-without-http"
     VIP_ADDITIONAL = "vip-additional"
@@ -95,6 +97,8 @@ _MONITORS = {
     MonitorType.UDP_CONNECT: Feature.MONITOR_UDP_CONNECT,
     MonitorType.SCTP: Feature.MONITOR_SCTP,
 }
+#: The monitor that speaks a protocol of datagrams itself.
+_OWN_MONITORS = {PoolProtocol.UDP: MonitorType.UDP_CONNECT, PoolProtocol.SCTP: MonitorType.SCTP}
 _ALGORITHMS = {
     Algorithm.ROUND_ROBIN: Feature.ALGORITHM_ROUND_ROBIN,
     Algorithm.LEAST_CONNECTIONS: Feature.ALGORITHM_LEAST_CONNECTIONS,
@@ -156,8 +160,18 @@ def _pool_needs(pool: Pool) -> Iterator[Feature]:
         yield Feature.POOL_TLS
     if pool.session_persistence is not None:
         yield _PERSISTENCE[pool.session_persistence.type]
+        if pool.session_persistence.persistence_granularity is not None:
+            yield Feature.PERSISTENCE_GRANULARITY
     if pool.healthmonitor is not None:
         yield _MONITORS[pool.healthmonitor.type]
+        if asks_elsewhere(pool.protocol, pool.healthmonitor.type):
+            yield Feature.MONITOR_ACROSS_PROTOCOLS
+
+
+def asks_elsewhere(protocol: PoolProtocol, kind: MonitorType) -> bool:
+    """Whether such a monitor of a pool of datagrams speaks another protocol than its members' clients do, so that
+    it says nothing of the very port that serves them."""
+    return protocol in DATAGRAM_POOLS and kind is not _OWN_MONITORS[protocol]
 
 
 def _member_needs(member: Member) -> Iterator[Feature]:

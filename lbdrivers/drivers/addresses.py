@@ -19,6 +19,11 @@ from lbdrivers.model.infra import FixedAddress, Port, PortRequest
 _PORT_IDS = uuid.UUID("5a1c4f0e-7d0b-5b8e-9a39-6f2d3c1e8b47")
 
 
+def port_id(name: str) -> str:
+    """The id of the port of that name."""
+    return str(uuid.uuid5(_PORT_IDS, name))
+
+
 def settle(topology: Topology, request: PortRequest, present: Iterable[Port]) -> Port:
     """The port as it is to be, out of what is requested and the ports that are there.
 
@@ -36,7 +41,7 @@ def settle(topology: Topology, request: PortRequest, present: Iterable[Port]) ->
         raise PermanentError(f"port {request.name} is on the network {other} already; remove it first")
     taken = {fixed.address: port.name for port in known.values() for fixed in port.fixed if fixed.address}
     return Port(
-        id=str(uuid.uuid5(_PORT_IDS, request.name)),
+        id=port_id(request.name),
         name=request.name,
         network_id=network.id,
         mac=old.mac if old else _free_mac(request.name, {port.mac for port in known.values()}),

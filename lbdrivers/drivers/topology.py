@@ -19,10 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 from lbdrivers.errors import InvalidInput, PermanentError, Problem
 from lbdrivers.model.infra import HostRoute, Network, Subnet
 
-IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+_IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def _range(value: object) -> IpNetwork:
+def _range(value: object) -> _IpNetwork:
     return ipaddress.ip_network(str(value))
 
 
@@ -31,8 +31,8 @@ def _address(value: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 #: Parsed by ``ipaddress``, whose complaints are the better ones ("has host bits set").
-IpRange = Annotated[IpNetwork, PlainValidator(_range)]
-IpAddress = Annotated[ipaddress.IPv4Address | ipaddress.IPv6Address, PlainValidator(_address)]
+_IpRange = Annotated[_IpNetwork, PlainValidator(_range)]
+_IpAddress = Annotated[ipaddress.IPv4Address | ipaddress.IPv6Address, PlainValidator(_address)]
 
 
 class _Entry(BaseModel):
@@ -40,16 +40,16 @@ class _Entry(BaseModel):
 
 
 class _RouteEntry(_Entry):
-    destination: IpRange
-    nexthop: IpAddress
+    destination: _IpRange
+    nexthop: _IpAddress
 
 
 class _SubnetEntry(_Entry):
     id: uuid.UUID
     name: str = Field(min_length=1)
-    cidr: IpRange
-    gateway: IpAddress | None = None
-    controller_address: IpAddress | None = None
+    cidr: _IpRange
+    gateway: _IpAddress | None = None
+    controller_address: _IpAddress | None = None
     host_routes: tuple[_RouteEntry, ...] = ()
 
 
@@ -76,7 +76,7 @@ class NamedSubnet:
     controller_address: str | None = None
 
     @property
-    def range(self) -> IpNetwork:
+    def range(self) -> _IpNetwork:
         """The subnet's CIDR as a number range."""
         return ipaddress.ip_network(self.value.cidr)
 
@@ -178,7 +178,7 @@ def _problem(source: str, place: tuple[int | str, ...], value: object, message: 
 def _flaws(file: _File) -> Iterator[tuple[str, str, str, str]]:
     """What single fields cannot tell: (path, value, message, remedy)."""
     seen: dict[str, str] = {}
-    spans: list[tuple[str, IpNetwork]] = []
+    spans: list[tuple[str, _IpNetwork]] = []
     for i, network in enumerate(file.networks):
         path = f"networks[{i}]"
         yield from _twice(seen, path, network.id, network.name, "network")

@@ -107,6 +107,8 @@ def _listener_for(feature: Feature) -> ListenerProtocol | None:
     needed |= dict.fromkeys((Feature.LISTENER_INSERT_HEADERS, Feature.L7), ListenerProtocol.HTTP)
     needed[Feature.L7_WITHOUT_HTTP] = ListenerProtocol.TCP
     needed |= {Feature.MONITOR_UDP_CONNECT: ListenerProtocol.UDP, Feature.MONITOR_SCTP: ListenerProtocol.SCTP}
+    beside = (Feature.MONITOR_ACROSS_PROTOCOLS, Feature.PERSISTENCE_GRANULARITY)
+    needed |= dict.fromkeys(beside, ListenerProtocol.UDP)
     needed |= dict.fromkeys((feature_of("datagram", one) for one in Algorithm), ListenerProtocol.UDP)
     return needed.get(feature)
 
@@ -178,6 +180,9 @@ def _pool_additions() -> dict[Feature, dict[str, Any]]:
     for kind in PersistenceType:
         cookie = {"cookie_name": "JSESSIONID"} if kind is PersistenceType.APP_COOKIE else {}
         fields[feature_of("persistence", kind)] = {"session_persistence": {"type": kind, **cookie}}
+    fields[Feature.MONITOR_ACROSS_PROTOCOLS] = fields[Feature.MONITOR_TCP]
+    narrow = {"type": PersistenceType.SOURCE_IP, "persistence_granularity": "255.255.255.0"}
+    fields[Feature.PERSISTENCE_GRANULARITY] = {"session_persistence": narrow}
     fields[Feature.POOL_TLS] = {"tls_enabled": True}
     fields[Feature.POOL_PROXY] = {"protocol": PoolProtocol.PROXY}
     return fields

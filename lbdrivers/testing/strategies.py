@@ -15,7 +15,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from lbdrivers.features import ALL, Feature
+from lbdrivers.features import ALL, Feature, asks_elsewhere
 from lbdrivers.model.provider_data import ProviderData
 from lbdrivers.model.resources import (
     COMPATIBLE_POOLS,
@@ -208,6 +208,7 @@ class Drawing:
             for kind in MonitorType
             if feature_of("monitor", kind) in self.features
             and (kind in fitting if fitting is not None else kind not in only_datagram)
+            and (Feature.MONITOR_ACROSS_PROTOCOLS in self.features or not asks_elsewhere(protocol, kind))
         ]
         if not choices or not self.draw(st.booleans()) or (new_id := self.new_id()) is None:
             return None
@@ -239,7 +240,7 @@ class Drawing:
             type=kind,
             cookie_name=self.draw(tokens()) if kind is PersistenceType.APP_COOKIE else None,
             persistence_timeout=self.draw(st.none() | st.integers(1, 3600)) if datagram else None,
-            persistence_granularity="255.255.255.0" if datagram and self.draw(st.booleans()) else None,
+            persistence_granularity="255.255.255.0" if datagram and self.has(Feature.PERSISTENCE_GRANULARITY) else None,
         )
 
     def pool(self) -> Pool | None:

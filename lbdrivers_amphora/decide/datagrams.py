@@ -39,6 +39,8 @@ _BOTH = frozenset(
         Feature.DATAGRAM_SOURCE_IP,
         Feature.DATAGRAM_SOURCE_IP_PORT,
         Feature.MONITOR_UDP_CONNECT,
+        Feature.MONITOR_ACROSS_PROTOCOLS,
+        Feature.PERSISTENCE_GRANULARITY,
     }
 )
 #: What a provider with that setting claims.

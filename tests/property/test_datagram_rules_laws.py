@@ -35,6 +35,8 @@ DATAGRAMS = frozenset(
         Feature.MONITOR_UDP_CONNECT,
         Feature.MONITOR_TCP,
         Feature.MONITOR_HTTP,
+        Feature.MONITOR_ACROSS_PROTOCOLS,
+        Feature.PERSISTENCE_GRANULARITY,
     }
 )
 _VIPS = (Vip("192.0.2.10", "192.0.2.0/24"), Vip("2001:db8::10", "2001:db8::/64"))
