@@ -6,8 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 # What the main job runs on, and what the tests start besides.
 RUN_PACKAGES := haproxy keepalived iproute2 nftables conntrack procps util-linux iputils-ping python3-venv
-TEST_PACKAGES := mariadb-server postgresql redis-server nginx libnginx-mod-stream
-LONG_PACKAGES := etcd-server ovn-central qemu-system-x86 busybox-static zookeeper
+# A whole OVN whose daemons are started by those who need them; the system's services are not used.
+OVN_PACKAGES := ovn-central ovn-host openvswitch-switch ethtool
+TEST_PACKAGES := mariadb-server postgresql redis-server nginx libnginx-mod-stream $(OVN_PACKAGES)
+LONG_PACKAGES := etcd-server qemu-system-x86 busybox-static zookeeper
 PACKAGES := $(RUN_PACKAGES)
 test test-long coverage bench: PACKAGES += $(TEST_PACKAGES)
 bench: PACKAGES += wrk

@@ -19,12 +19,14 @@ LINT = Path(sys.executable).with_name("lint-imports")
 VIOLATIONS = {
     "layers": ("lbdrivers/model/status.py", "import lbdrivers.features"),
     "providers": ("lbdrivers/settings.py", "import lbdrivers_amphora.records"),
+    "independence": ("lbdrivers_ovn/network/driver.py", "import lbdrivers_amphora.records"),
     "pure": ("lbdrivers/model/values.py", "import os"),
     "agent": ("lbdrivers_amphora/agent/__init__.py", "import lbdrivers.store.store"),
     "stevedore": ("lbdrivers_amphora/records.py", "import stevedore"),
     "taskflow": ("lbdrivers_amphora/provider.py", "import taskflow.engines"),
     "sqlalchemy": ("lbdrivers/memory/records.py", "import sqlalchemy"),
     "rich": ("lbdrivers/registry.py", "import rich.console"),
+    "ovsdb": ("lbdrivers_ovn/provider.py", "import ovsdbapp.api"),
 }
 
 
@@ -51,7 +53,7 @@ def test_every_contract_is_kept() -> None:
 
 
 def test_every_contract_notices_a_violation(tmp_path: Path) -> None:
-    for package in ("lbdrivers", "lbdrivers_amphora"):
+    for package in ("lbdrivers", "lbdrivers_amphora", "lbdrivers_ovn"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / ".importlinter", tmp_path)
     assert set(VIOLATIONS) == set(contracts())

@@ -1,0 +1,1 @@
+"""Load balancers that Open vSwitch itself carries out, described in OVN's northbound database."""

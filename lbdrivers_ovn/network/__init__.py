@@ -1,0 +1,1 @@
+"""Networks and ports that are made in OVN itself."""
