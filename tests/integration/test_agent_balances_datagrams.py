@@ -7,71 +7,40 @@ import json
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
-from support.appliance import CLIENT, MAC, MEMBER_CLIENT, MEMBER_MAC, VIP, Appliance, driver
-from support.authority import TestAuthority
-from support.bundles import bundle, ident, listener, member, monitor, pool, tree
+from support.appliance import CLIENT, MEMBER_CLIENT, VIP
+from support.appliance_site import BOTH_FAMILIES, BOTH_VIPS, MEMBER6, OWN, VIP6, Site, an_appliance
+from support.bundles import ident, listener, member, monitor, pool
 from support.datagrams import Echoes, Flow, Steady, flows, spread
+from support.patience import eventually
 
-from lbdrivers.drivers.amphora import ApplianceReport, Bundle, Interface, InterfaceAddress, Peer, Role, Vip
 from lbdrivers.drivers.provider import Mildness, Statistics
-from lbdrivers.errors import TemporaryError, UnsupportedError
+from lbdrivers.errors import UnsupportedError
 from lbdrivers.model.resources import Listener, Member, Pool
-from lbdrivers_amphora.client import RestAmphoraDriver
 from lbdrivers_amphora.wire import routes
 
-T = TypeVar("T")
-_OWN, _OWN_MEMBER = "10.0.0.11", "10.1.0.11"
-_VIP6, _MEMBER6 = "fd00::100", "fd01::1"
 _STRANGER = "10.0.0.2"
-_LIMIT = 30.0
 _PORTS = (7001, 7002, 7003)
 #: IPv4 and UDP headers, which statistics count as IPVS does.
 _HEADERS = 28
 
 
-def eventually(probe: Callable[[], T], good: Callable[[T], bool] = bool) -> T:
-    """The first good value, or the last one; a temporary error counts as "not yet"."""
-    deadline = time.monotonic() + _LIMIT
-    while True:
-        try:
-            value = probe()
-            if good(value) or time.monotonic() > deadline:
-                return value
-        except TemporaryError:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(0.02)
+@dataclass(kw_only=True)
+class DatagramSite(Site):
+    """With servers that answer datagrams, in both families."""
 
-
-@dataclass
-class Site:
-    appliance: Appliance
-    driver: RestAmphoraDriver
     echoes: Echoes
     echoes6: Echoes
-
-    def configure(self, *listeners: Listener, pools: tuple[Pool, ...] = ()) -> Mildness:
-        return self.driver.configure(self.appliance.machine, self.bundle(*listeners, pools=pools))
-
-    def bundle(self, *listeners: Listener, pools: tuple[Pool, ...] = ()) -> Bundle:
-        own = Peer(self.appliance.amphora_id, _OWN, Role.STANDALONE, 100)
-        vips = (Vip(VIP, "10.0.0.0/24"), Vip(_VIP6, "fd00::/64"))
-        made = bundle(tree(listeners, pools), vips=vips)
-        return replace(made, amphora_id=own.amphora_id, peers=(own,))
 
     def balance(self, *members: Member, port: int = 53, front: dict[str, Any] | None = None, **fields: Any) -> Mildness:
         """One listener with one pool of those members."""
         each = pool(members=members, **({"protocol": "UDP"} | fields))
         return self.configure(udp(port, each, **(front or {})), pools=(each,))
-
-    def report(self) -> ApplianceReport:
-        return self.driver.report(self.appliance.machine, self.appliance.amphora_id)
 
     def statistics(self, name: str = "udp 53") -> Statistics:
         return self.report().listeners[ident(name)][1]
@@ -101,34 +70,18 @@ ONE, TWO, THREE = map(server, _PORTS)
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[Site]:
-    authority = TestAuthority()
-    appliance = Appliance(authority)
-    try:
-        for words in (
-            f"addr add {_STRANGER}/24 dev wire1",
-            "addr add fd00::1/64 dev wire1 nodad",
-            f"addr add {_MEMBER6}/64 dev wire2 nodad",
-        ):
-            assert appliance.run("ip", *words.split()) == ""
-        client = driver(authority)
-        eventually(lambda: client.facts(appliance.machine, appliance.amphora_id))
-        own = (InterfaceAddress(_OWN, "10.0.0.0/24"), InterfaceAddress("fd00::11", "fd00::/64"))
-        vips = (Vip(VIP, "10.0.0.0/24"), Vip(_VIP6, "fd00::/64"))
-        members = (InterfaceAddress(_OWN_MEMBER, "10.1.0.0/24"), InterfaceAddress("fd01::11", "fd01::/64"))
-        plugs = (Interface(MAC, 1500, own, vips), Interface(MEMBER_MAC, 1500, members))
-        client.plug(appliance.machine, appliance.amphora_id, plugs)
-        with Echoes(appliance.inside, MEMBER_CLIENT) as echoes, Echoes(appliance.inside, _MEMBER6) as echoes6:
-            yield Site(appliance, client, echoes, echoes6)
-    except BaseException:
-        print(appliance.console)
-        raise
-    finally:
-        appliance.close()
+def world() -> Iterator[DatagramSite]:
+    with an_appliance() as plain:
+        plain.add_ipv6()
+        assert plain.appliance.run("ip", *f"addr add {_STRANGER}/24 dev wire1".split()) == ""
+        plain.plug(*BOTH_FAMILIES)
+        inside = plain.appliance.inside
+        with Echoes(inside, MEMBER_CLIENT) as echoes, Echoes(inside, MEMBER6) as echoes6:
+            yield DatagramSite(plain.appliance, plain.driver, BOTH_VIPS, echoes=echoes, echoes6=echoes6)
 
 
 @pytest.fixture
-def site(world: Site) -> Site:
+def site(world: DatagramSite) -> DatagramSite:
     """All servers answer; nothing is balanced yet."""
     world.echoes.open(*_PORTS)
     world.echoes6.open(*_PORTS)
@@ -136,33 +89,33 @@ def site(world: Site) -> Site:
     return world
 
 
-def test_the_agent_says_that_it_can(site: Site) -> None:
+def test_the_agent_says_that_it_can(site: DatagramSite) -> None:
     facts = site.driver.facts(site.appliance.machine, site.appliance.amphora_id)
     assert "nftables" in facts.capabilities
 
 
-def test_weights_are_exact(site: Site) -> None:
+def test_weights_are_exact(site: DatagramSite) -> None:
     assert site.balance(server(7001, weight=3), TWO) is Mildness.RUNTIME
     with site.flows(80) as made:
         assert spread(made) == {"7001": 60, "7002": 20}
 
 
-def test_ipv6_is_balanced_beside_ipv4(site: Site) -> None:
-    six = [member(f"six {port}", _MEMBER6, port) for port in (7001, 7002)]
+def test_ipv6_is_balanced_beside_ipv4(site: DatagramSite) -> None:
+    six = [member(f"six {port}", MEMBER6, port) for port in (7001, 7002)]
     site.balance(THREE, *six, port=5454)
-    with site.flows(10, target=(VIP, 5454)) as made, site.flows(20, target=(_VIP6, 5454)) as made6:
+    with site.flows(10, target=(VIP, 5454)) as made, site.flows(20, target=(VIP6, 5454)) as made6:
         assert spread(made) == {"7003": 10}
         assert spread(made6) == {"7001": 10, "7002": 10}
         assert site.statistics("udp 5454").active_connections == 30
 
 
-def test_the_same_again_is_not_sent(site: Site) -> None:
+def test_the_same_again_is_not_sent(site: DatagramSite) -> None:
     site.balance(ONE, TWO)
     assert site.balance(ONE, TWO) is Mildness.NOTHING
 
 
 @pytest.mark.parametrize("algorithm", ["SOURCE_IP", "SOURCE_IP_PORT"])
-def test_a_source_has_its_member(site: Site, algorithm: str) -> None:
+def test_a_source_has_its_member(site: DatagramSite, algorithm: str) -> None:
     site.balance(ONE, TWO, THREE, lb_algorithm=algorithm)
     with site.flows(60, source=CLIENT) as made:
         found = spread(made)
@@ -178,13 +131,13 @@ def test_a_source_has_its_member(site: Site, algorithm: str) -> None:
         assert again[0].ask() == before
 
 
-def forget(site: Site, port: int) -> None:
+def forget(site: DatagramSite, port: int) -> None:
     """What the kernel does by itself when a flow was silent for long."""
     words = ["ip", "netns", "exec", "amphora-haproxy", "conntrack", "-D", "-p", "udp", "--orig-port-src", str(port)]
     assert "1 flow entries have been deleted" in site.appliance.run(*words)
 
 
-def test_persistence_keeps_a_network_of_clients_at_a_member_for_its_time(site: Site) -> None:
+def test_persistence_keeps_a_network_of_clients_at_a_member_for_its_time(site: DatagramSite) -> None:
     kept = {"type": "SOURCE_IP", "persistence_timeout": 2, "persistence_granularity": "255.255.255.0"}
     site.balance(ONE, TWO, session_persistence=kept)
     with site.flows(10, source=CLIENT) as some, site.flows(10, source=_STRANGER) as others:
@@ -200,7 +153,7 @@ def test_persistence_keeps_a_network_of_clients_at_a_member_for_its_time(site: S
     assert eventually(after_a_pause, lambda answer: answer != member_) != member_
 
 
-def test_persistence_leads_away_from_a_member_that_drains(site: Site) -> None:
+def test_persistence_leads_away_from_a_member_that_drains(site: DatagramSite) -> None:
     kept = {"type": "SOURCE_IP", "persistence_timeout": 600}
     site.balance(ONE, TWO, session_persistence=kept)
     with site.flows(2) as made:
@@ -216,7 +169,7 @@ def test_persistence_leads_away_from_a_member_that_drains(site: Site) -> None:
             assert spread(fresh) == {other: 3}, "the client was remembered anew"
 
 
-def test_edits_leave_flows_with_their_members_and_lose_nothing(site: Site) -> None:
+def test_edits_leave_flows_with_their_members_and_lose_nothing(site: DatagramSite) -> None:
     site.balance(ONE, TWO)
     with site.flows(8) as made:
         pinned = [flow.ask() for flow in made]
@@ -233,8 +186,8 @@ def test_edits_leave_flows_with_their_members_and_lose_nothing(site: Site) -> No
         assert sum(flow.lost for flow in made) == 0
 
 
-@pytest.mark.parametrize(("address", "entry"), [(MEMBER_CLIENT, VIP), (_MEMBER6, _VIP6)])
-def test_flows_of_a_removed_member_go_to_others_and_the_rest_stay(site: Site, address: str, entry: str) -> None:
+@pytest.mark.parametrize(("address", "entry"), [(MEMBER_CLIENT, VIP), (MEMBER6, VIP6)])
+def test_flows_of_a_removed_member_go_to_others_and_the_rest_stay(site: DatagramSite, address: str, entry: str) -> None:
     members = [member(str(port), address, port) for port in _PORTS]
     site.balance(*members)
     with site.flows(9, target=(entry, 53)) as made:
@@ -249,7 +202,7 @@ def test_flows_of_a_removed_member_go_to_others_and_the_rest_stay(site: Site, ad
 
 
 @pytest.mark.parametrize("kind", ["UDP-CONNECT", "HTTP"])
-def test_a_dead_member_leaves_and_comes_back(site: Site, kind: str) -> None:
+def test_a_dead_member_leaves_and_comes_back(site: DatagramSite, kind: str) -> None:
     """Its flows are the others' at once; a new life of the agent knows what the old one knew."""
     least = 3 if kind == "UDP-CONNECT" else 1
     probed = monitor(kind, delay=least, timeout=1, max_retries=1, max_retries_down=1)
@@ -278,7 +231,7 @@ def test_a_dead_member_leaves_and_comes_back(site: Site, kind: str) -> None:
 class Lively:
     """Servers as a monitor looks at them: their datagram socket, or a TCP or HTTP server beside it."""
 
-    def __init__(self, site: Site, kind: str) -> None:
+    def __init__(self, site: DatagramSite, kind: str) -> None:
         self._site, self._kind = site, kind
         self._servers: dict[int, Any] = {}
 
@@ -304,7 +257,7 @@ class Lively:
             self._servers[port].__enter__()
 
 
-def test_all_dead_are_refused_and_said_to_be(site: Site) -> None:
+def test_all_dead_are_refused_and_said_to_be(site: DatagramSite) -> None:
     probed = monitor("TCP", delay=1, timeout=1, max_retries=1, max_retries_down=1)
     site.balance(ONE, TWO, healthmonitor=probed)
     eventually(site.member_words, lambda words: set(words.values()) == {"DOWN"})
@@ -315,7 +268,7 @@ def test_all_dead_are_refused_and_said_to_be(site: Site) -> None:
         assert spread(made) == {"refused": 1}
 
 
-def test_backup_members_serve_when_no_other_can(site: Site) -> None:
+def test_backup_members_serve_when_no_other_can(site: DatagramSite) -> None:
     site.balance(server(7001, admin_state_up=False), server(7002, weight=0), server(7003, backup=True))
     assert site.member_words() == {"7001": "MAINT", "7002": "DRAIN", "7003": "no check"}
     with site.flows(4) as made:
@@ -325,7 +278,7 @@ def test_backup_members_serve_when_no_other_can(site: Site) -> None:
         assert spread(made) == {"7001": 4}
 
 
-def test_without_members_a_client_is_refused_and_served_as_soon_as_there_is_one(site: Site) -> None:
+def test_without_members_a_client_is_refused_and_served_as_soon_as_there_is_one(site: DatagramSite) -> None:
     site.balance()
     with site.flows(source=CLIENT, source_port=40002) as made:
         assert [made[0].ask() for _ in range(3)] == ["refused"] * 3
@@ -335,7 +288,7 @@ def test_without_members_a_client_is_refused_and_served_as_soon_as_there_is_one(
         assert made[0].ask() == "refused"
 
 
-def test_a_client_that_asked_before_there_was_a_listener_is_served(site: Site) -> None:
+def test_a_client_that_asked_before_there_was_a_listener_is_served(site: DatagramSite) -> None:
     site.balance(ONE, port=54)
     with site.flows(source=CLIENT, source_port=40003) as made:
         assert made[0].ask() == "refused"
@@ -343,7 +296,7 @@ def test_a_client_that_asked_before_there_was_a_listener_is_served(site: Site) -
         assert made[0].ask() == "7001"
 
 
-def test_more_flows_than_the_limit_are_refused_and_counted(site: Site) -> None:
+def test_more_flows_than_the_limit_are_refused_and_counted(site: DatagramSite) -> None:
     site.balance(ONE, front={"connection_limit": 3})
     before = site.statistics().request_errors
     with site.flows(5) as made:
@@ -353,7 +306,7 @@ def test_more_flows_than_the_limit_are_refused_and_counted(site: Site) -> None:
     assert (status, counted.active_connections, counted.request_errors - before) == ("FULL", 3, 2)
 
 
-def test_only_allowed_networks_come_in(site: Site) -> None:
+def test_only_allowed_networks_come_in(site: DatagramSite) -> None:
     site.balance(ONE, front={"allowed_cidrs": [f"{CLIENT}/32", "fd00::/64"]})
     with site.flows(source=CLIENT) as known, site.flows(source=_STRANGER) as unknown:
         assert known[0].ask() == "7001"
@@ -363,7 +316,7 @@ def test_only_allowed_networks_come_in(site: Site) -> None:
         assert made[0].ask() == "7001"
 
 
-def test_statistics_are_what_the_client_sent_and_never_fall(site: Site) -> None:
+def test_statistics_are_what_the_client_sent_and_never_fall(site: DatagramSite) -> None:
     before = Statistics()
     sizes = (1, 100, 1400)
     for edit in ((ONE,), (ONE, TWO), (server(7002, weight=7),), (ONE, THREE)):
@@ -384,7 +337,7 @@ def test_statistics_are_what_the_client_sent_and_never_fall(site: Site) -> None:
     assert replace(site.statistics("udp 5353"), active_connections=0) == before
 
 
-def test_tcp_and_udp_share_a_port(site: Site) -> None:
+def test_tcp_and_udp_share_a_port(site: DatagramSite) -> None:
     web = pool("web", protocol="TCP", members=(member("8081", MEMBER_CLIENT, 8081),))
     each = pool(protocol="UDP", members=(ONE,))
     with site.appliance.members(8081, address=MEMBER_CLIENT):
@@ -395,16 +348,16 @@ def test_tcp_and_udp_share_a_port(site: Site) -> None:
         assert set(site.report().listeners) == {ident("udp 53"), ident("tcp")}
 
 
-def test_a_disabled_listener_is_no_listener(site: Site) -> None:
+def test_a_disabled_listener_is_no_listener(site: DatagramSite) -> None:
     site.balance(ONE, front={"admin_state_up": False})
     with site.flows() as made:
         assert spread(made) == {"refused": 1}
     assert site.report().listeners == {}
 
 
-def test_nobody_passes_through_beside_a_listener(site: Site) -> None:
+def test_nobody_passes_through_beside_a_listener(site: DatagramSite) -> None:
     site.balance(ONE)
-    assert site.appliance.run("ip", "route", "replace", "10.1.0.77/32", "via", _OWN, "dev", "wire1") == ""
+    assert site.appliance.run("ip", "route", "replace", "10.1.0.77/32", "via", OWN, "dev", "wire1") == ""
     with site.appliance.inside(sniffer) as wire:
         with flows(site.appliance.inside, ("10.1.0.77", 9), 5) as strangers:
             for flow in strangers:
@@ -434,7 +387,7 @@ def heard(wire: socket.socket) -> list[bytes]:
     return frames
 
 
-def test_what_is_not_understood_is_refused_and_changes_nothing(site: Site) -> None:
+def test_what_is_not_understood_is_refused_and_changes_nothing(site: DatagramSite) -> None:
     site.balance(ONE)
     before = ruleset(site)
     good = routes.PutDatagrams.parse({"load_balancer_id": ident("tree")}, asked(site))
@@ -447,7 +400,7 @@ def test_what_is_not_understood_is_refused_and_changes_nothing(site: Site) -> No
     assert ruleset(site) == before
 
 
-def asked(site: Site) -> bytes:
+def asked(site: DatagramSite) -> bytes:
     request = routes.GetDatagrams(ident("tree"))
     return site.driver._line(site.appliance.machine, site.appliance.amphora_id).ask(request).content
 
@@ -460,12 +413,12 @@ class Spoiled(routes.PutDatagrams):
         return self.content
 
 
-def ruleset(site: Site) -> str:
+def ruleset(site: DatagramSite) -> str:
     words = ["ip", "netns", "exec", "amphora-haproxy", "nft", "--stateless", "list", "ruleset"]
     return re.sub(r"\t# handle \d+", "", site.appliance.run(*words))
 
 
-def test_rules_of_which_the_agent_knows_nothing_are_replaced(site: Site) -> None:
+def test_rules_of_which_the_agent_knows_nothing_are_replaced(site: DatagramSite) -> None:
     site.balance(ONE, TWO)
     table = f"inet lbdrivers-{ident('tree')}"
     listener_id = ident("udp 53")
@@ -478,12 +431,12 @@ def test_rules_of_which_the_agent_knows_nothing_are_replaced(site: Site) -> None
         assert spread(made) == {"7001": 4}
 
 
-def test_least_connections_is_refused_by_name(site: Site) -> None:
+def test_least_connections_is_refused_by_name(site: DatagramSite) -> None:
     with pytest.raises(UnsupportedError, match="LEAST_CONNECTIONS"):
         site.balance(ONE, lb_algorithm="LEAST_CONNECTIONS")
 
 
-def test_ipvs_is_refused_where_the_kernel_has_none(site: Site) -> None:
+def test_ipvs_is_refused_where_the_kernel_has_none(site: DatagramSite) -> None:
     facts = site.driver.facts(site.appliance.machine, site.appliance.amphora_id)
     assert "ipvs" not in facts.capabilities
     request = routes.PutUdpListener(site.appliance.amphora_id, ident("udp 53"), b"nothing")

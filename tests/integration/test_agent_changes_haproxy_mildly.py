@@ -8,72 +8,35 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
-from support.appliance import CLIENT, MAC, MEMBER_CLIENT, MEMBER_MAC, VIP, Appliance, driver
-from support.authority import TestAuthority
-from support.bundles import bundle, ident, listener, member, policy, pool, rule, tree
+from support.appliance import CLIENT, MEMBER_CLIENT, MEMBER_MAC, VIP, Appliance
+from support.appliance_site import FRONT, Site, an_appliance
+from support.bundles import ident, listener, member, policy, pool, rule
 from support.haproxy import program
+from support.patience import eventually
 
 from lbdrivers.drivers.amphora import (
-    Bundle,
     DaemonState,
-    Facts,
     Interface,
     InterfaceAddress,
-    Peer,
-    Role,
-    Vip,
 )
 from lbdrivers.drivers.provider import Mildness
 from lbdrivers.errors import PermanentError, TemporaryError
-from lbdrivers.model.resources import Listener, Pool
-from lbdrivers_amphora.client import RestAmphoraDriver
 from lbdrivers_amphora.client_transport import Answer
 from lbdrivers_amphora.haproxy import translate_rules
 from lbdrivers_amphora.site.namespaces import in_namespace
 from lbdrivers_amphora.wire import routes
 from lbdrivers_amphora.wire.request import Request
 
-T = TypeVar("T")
-_OWN = "10.0.0.11"
-_LIMIT = 20.0
 _PORTS = (8081, 8082, 8083)
 
 
-def eventually(probe: Callable[[], T], good: Callable[[T], bool] = bool) -> T:
-    """The first good value; a temporary error counts as "not yet"."""
-    deadline = time.monotonic() + _LIMIT
-    while True:
-        try:
-            value = probe()
-            if good(value) or time.monotonic() > deadline:
-                return value
-        except (TemporaryError, OSError, http.client.HTTPException):
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(0.02)
-
-
-@dataclass
-class Site:
-    appliance: Appliance
-    driver: RestAmphoraDriver
-
-    def facts(self) -> Facts:
-        return self.driver.facts(self.appliance.machine, self.appliance.amphora_id)
-
-    def configure(self, *listeners: Listener, pools: tuple[Pool, ...] = ()) -> Mildness:
-        return self.driver.configure(self.appliance.machine, self.bundle(*listeners, pools=pools))
-
-    def bundle(self, *listeners: Listener, pools: tuple[Pool, ...] = ()) -> Bundle:
-        own = Peer(self.appliance.amphora_id, _OWN, Role.STANDALONE, 100)
-        made = bundle(tree(listeners, pools), vips=(Vip(VIP, "10.0.0.0/24"),))
-        return replace(made, amphora_id=own.amphora_id, peers=(own,))
+class WebSite(Site):
+    """With members that say which one they are."""
 
     def serve(self, *ports: int, listeners: int = 1) -> Mildness:
         """Members on those ports, behind listeners on 80, 81..."""
@@ -84,31 +47,15 @@ class Site:
     def ask(self, request: Request) -> Answer:
         return self.driver._ask(self.appliance.machine, self.appliance.amphora_id, request)
 
-    def report(self):  # type: ignore[no-untyped-def]
-        return self.driver.report(self.appliance.machine, self.appliance.amphora_id)
-
     def seen(self) -> set[str]:
         """Members that answered over as many requests as round robin needs."""
         return {self.appliance.get()[1] for _ in range(2 * len(_PORTS))}
 
 
 @pytest.fixture(scope="module", params=["2.6", pytest.param("3.0", marks=pytest.mark.long)])
-def site(request: pytest.FixtureRequest) -> Iterator[Site]:
-    authority = TestAuthority()
-    appliance = Appliance(authority, haproxy=program(request.param))
-    try:
-        made = Site(appliance, driver(authority))
-        eventually(made.facts)
-        own = InterfaceAddress(_OWN, "10.0.0.0/24")
-        vip = Interface(MAC, 1500, (own,), (Vip(VIP, "10.0.0.0/24"),))
-        made.driver.plug(appliance.machine, appliance.amphora_id, (vip,))
-        with appliance.members(*_PORTS):
-            yield made
-    except BaseException:
-        print(appliance.console)
-        raise
-    finally:
-        appliance.close()
+def site(request: pytest.FixtureRequest) -> Iterator[WebSite]:
+    with an_appliance(*FRONT, haproxy=program(request.param)) as plain, plain.appliance.members(*_PORTS):
+        yield WebSite(plain.appliance, plain.driver)
 
 
 class Client:
@@ -147,7 +94,7 @@ class Client:
         self._thread.join()
 
 
-def test_facts_say_what_the_appliance_is(site: Site) -> None:
+def test_facts_say_what_the_appliance_is(site: WebSite) -> None:
     facts = site.facts()
     assert facts.haproxy_version.startswith(("2.6.", "3.0."))
     assert facts.keepalived_version.startswith("2.")
@@ -157,18 +104,18 @@ def test_facts_say_what_the_appliance_is(site: Site) -> None:
     assert "runtime" in facts.capabilities
 
 
-def test_a_fresh_configuration_is_started_and_serves(site: Site) -> None:
+def test_a_fresh_configuration_is_started_and_serves(site: WebSite) -> None:
     site.configure()
     assert site.serve(8081) is Mildness.RESTART
     assert site.appliance.get() == (200, "8081")
 
 
-def test_the_same_again_does_nothing(site: Site) -> None:
+def test_the_same_again_does_nothing(site: WebSite) -> None:
     site.serve(8081)
     assert site.serve(8081) is Mildness.NOTHING
 
 
-def test_a_member_is_added_at_runtime_without_a_failed_request(site: Site) -> None:
+def test_a_member_is_added_at_runtime_without_a_failed_request(site: WebSite) -> None:
     site.serve(8081)
     before = site.report().haproxy_pids
     with Client(site.appliance) as client:
@@ -182,7 +129,7 @@ def test_a_member_is_added_at_runtime_without_a_failed_request(site: Site) -> No
     assert [len(entry.members) for entry in report.pools.values()] == [1]
 
 
-def test_a_listener_is_added_by_a_reload_without_a_failed_request(site: Site) -> None:
+def test_a_listener_is_added_by_a_reload_without_a_failed_request(site: WebSite) -> None:
     site.serve(8081)
     before = site.report().haproxy_pids
     with Client(site.appliance) as client:
@@ -195,7 +142,7 @@ def test_a_listener_is_added_by_a_reload_without_a_failed_request(site: Site) ->
     assert site.report().haproxy_pids == before
 
 
-def test_totals_survive_reloads_and_crashes(site: Site) -> None:
+def test_totals_survive_reloads_and_crashes(site: WebSite) -> None:
     site.serve(8081)
     for _ in range(10):
         site.appliance.get()
@@ -217,7 +164,7 @@ def test_totals_survive_reloads_and_crashes(site: Site) -> None:
     assert eventually(total, lambda found: found >= before + 10) >= before + 10
 
 
-def test_a_bad_file_is_refused_with_haproxys_words_and_the_old_one_runs_on(site: Site) -> None:
+def test_a_bad_file_is_refused_with_haproxys_words_and_the_old_one_runs_on(site: WebSite) -> None:
     site.serve(8081)
     made = site.bundle().load_balancer.id
     before = site.report().revisions
@@ -230,7 +177,7 @@ def test_a_bad_file_is_refused_with_haproxys_words_and_the_old_one_runs_on(site:
     assert site.appliance.get() == (200, "8081")
 
 
-def test_a_reload_that_fails_is_reported_and_the_old_configuration_stays(site: Site) -> None:
+def test_a_reload_that_fails_is_reported_and_the_old_configuration_stays(site: WebSite) -> None:
     site.serve(8081)
     balancer = site.bundle().load_balancer.id
     good = site.ask(routes.GetHaproxy(balancer)).content
@@ -248,7 +195,7 @@ def test_a_reload_that_fails_is_reported_and_the_old_configuration_stays(site: S
     assert eventually(site.seen, lambda seen: len(seen) == 2) == {"8081", "8082"}
 
 
-def test_a_foreign_configuration_is_reloaded(site: Site) -> None:
+def test_a_foreign_configuration_is_reloaded(site: WebSite) -> None:
     site.serve(8081)
     balancer = site.bundle().load_balancer.id
     good = site.ask(routes.GetHaproxy(balancer)).content
@@ -261,7 +208,7 @@ def test_a_foreign_configuration_is_reloaded(site: Site) -> None:
     assert site.appliance.get() == (200, "8081")
 
 
-def test_only_the_process_s_own_group_gives_way(site: Site) -> None:
+def test_only_the_process_s_own_group_gives_way(site: WebSite) -> None:
     site.serve(8081)
     balancer = site.bundle().load_balancer.id
     good = site.ask(routes.GetHaproxy(balancer)).content.decode()
@@ -278,7 +225,7 @@ def test_only_the_process_s_own_group_gives_way(site: Site) -> None:
     assert eventually(site.appliance.get, lambda answer: answer[0] == 418) == (418, "my group x")
 
 
-def test_a_killed_haproxy_is_started_again(site: Site) -> None:
+def test_a_killed_haproxy_is_started_again(site: WebSite) -> None:
     site.serve(8081)
     (before,) = site.report().haproxy_pids
     site.appliance.signal(before, signal.SIGKILL)
@@ -288,7 +235,7 @@ def test_a_killed_haproxy_is_started_again(site: Site) -> None:
     assert site.serve(8081) is Mildness.NOTHING
 
 
-def test_daemons_outlive_the_agent_and_are_adopted(site: Site) -> None:
+def test_daemons_outlive_the_agent_and_are_adopted(site: WebSite) -> None:
     site.serve(8081, 8082)
     (before,) = site.report().haproxy_pids
     site.appliance.kill_agent()
@@ -303,7 +250,7 @@ def test_daemons_outlive_the_agent_and_are_adopted(site: Site) -> None:
     assert eventually(lambda: site.appliance.get()[0]) == 200
 
 
-def test_without_listeners_haproxy_stops_and_stays_stopped(site: Site) -> None:
+def test_without_listeners_haproxy_stops_and_stays_stopped(site: WebSite) -> None:
     site.serve(8081)
     assert site.configure() is Mildness.RESTART
     assert site.report().haproxy is DaemonState.STOPPED
@@ -312,7 +259,7 @@ def test_without_listeners_haproxy_stops_and_stays_stopped(site: Site) -> None:
     assert site.serve(8081) is Mildness.RESTART
 
 
-def test_a_stopped_haproxy_is_not_started_behind_our_back(site: Site) -> None:
+def test_a_stopped_haproxy_is_not_started_behind_our_back(site: WebSite) -> None:
     site.serve(8081)
     balancer = site.bundle().load_balancer.id
     assert site.ask(routes.ActOnBalancer(balancer, "stop")).status == 202
@@ -322,35 +269,33 @@ def test_a_stopped_haproxy_is_not_started_behind_our_back(site: Site) -> None:
     assert site.appliance.get()[0] == 200
 
 
-def test_a_member_network_comes_and_goes(site: Site) -> None:
+def test_a_member_network_comes_and_goes(site: WebSite) -> None:
     appliance = site.appliance
-    vip = Interface(MAC, 1500, (InterfaceAddress(_OWN, "10.0.0.0/24"),), (Vip(VIP, "10.0.0.0/24"),))
     more = Interface(MEMBER_MAC, 1400, (InterfaceAddress("10.1.0.5", "10.1.0.0/24"),))
-    site.driver.plug(appliance.machine, appliance.amphora_id, (vip, more))
-    site.driver.plug(appliance.machine, appliance.amphora_id, (vip, more))
+    site.driver.plug(appliance.machine, appliance.amphora_id, (*FRONT, more))
+    site.driver.plug(appliance.machine, appliance.amphora_id, (*FRONT, more))
     inside = appliance.run("ip", "-n", "amphora-haproxy", "address", "show", "dev", "eth2")
     assert "10.1.0.5/24" in inside and "mtu 1400" in inside
     assert "1 received" in appliance.run("ip", "netns", "exec", "amphora-haproxy", "ping", "-c1", "-W2", MEMBER_CLIENT)
     changed = replace(more, addresses=(InterfaceAddress("10.1.0.6", "10.1.0.0/24"),))
-    site.driver.plug(appliance.machine, appliance.amphora_id, (vip, changed))
+    site.driver.plug(appliance.machine, appliance.amphora_id, (*FRONT, changed))
     inside = appliance.run("ip", "-n", "amphora-haproxy", "address", "show", "dev", "eth2")
     assert "10.1.0.6/24" in inside and "10.1.0.5" not in inside
-    site.driver.plug(appliance.machine, appliance.amphora_id, (vip,))
+    site.driver.plug(appliance.machine, appliance.amphora_id, FRONT)
     assert "eth2" not in appliance.run("ip", "-n", "amphora-haproxy", "link")
     assert MEMBER_MAC in appliance.run("ip", "link")
-    site.driver.plug(appliance.machine, appliance.amphora_id, (vip,))
+    site.driver.plug(appliance.machine, appliance.amphora_id, FRONT)
 
 
-def test_a_port_that_has_not_arrived_is_a_temporary_error(site: Site) -> None:
+def test_a_port_that_has_not_arrived_is_a_temporary_error(site: WebSite) -> None:
     appliance = site.appliance
-    vip = Interface(MAC, 1500, (InterfaceAddress(_OWN, "10.0.0.0/24"),), (Vip(VIP, "10.0.0.0/24"),))
     absent = Interface("02:00:00:00:00:99", 1500, (InterfaceAddress("10.9.0.5", "10.9.0.0/24"),))
     with pytest.raises(TemporaryError) as caught:
-        site.driver.plug(appliance.machine, appliance.amphora_id, (vip, absent))
+        site.driver.plug(appliance.machine, appliance.amphora_id, (*FRONT, absent))
     assert caught.value.retry_after is not None
 
 
-def test_what_is_not_served_says_so(site: Site) -> None:
+def test_what_is_not_served_says_so(site: WebSite) -> None:
     raw = site.driver._line(site.appliance.machine, site.appliance.amphora_id)
     assert raw.ask(_Raw("PUT", "/1.0/listeners/a/b/udp_listener")).status == 501
     assert raw.ask(_Raw("PUT", "/1.0/interface/10.0.0.1/rules")).status == 501
@@ -368,7 +313,7 @@ class _Raw(Request):
         return str(self.__dict__["_path"])
 
 
-def test_secrets_on_disk_are_for_root_alone(site: Site) -> None:
+def test_secrets_on_disk_are_for_root_alone(site: WebSite) -> None:
     site.serve(8081)
     balancer = site.bundle().load_balancer.id
     assert site.ask(routes.PutCertificate(balancer, "abc.pem", b"secret")).status == 200
@@ -385,7 +330,7 @@ def test_secrets_on_disk_are_for_root_alone(site: Site) -> None:
     assert site.ask(routes.GetCertificate(balancer, "abc.pem")).status == 404
 
 
-def test_an_address_that_is_taken_is_told_of_its_listener(site: Site) -> None:
+def test_an_address_that_is_taken_is_told_of_its_listener(site: WebSite) -> None:
     site.serve(8081)
     with (
         in_namespace(site.appliance.traffic, lambda: socket.create_server((VIP, 81))),
@@ -400,7 +345,7 @@ def test_an_address_that_is_taken_is_told_of_its_listener(site: Site) -> None:
 
 
 def test_a_refused_configuration_is_told_of_its_rule_and_never_runs(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: WebSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a door that lets through what PCRE2 does not take: the daemon is the last to say no."""
     site.serve(8081)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-import time
 import uuid
 from collections.abc import Iterator
 
 import pytest
 from support.appliance import Appliance, driver
+from support.appliance_site import an_appliance
 from support.authority import TestAuthority
 
 from lbdrivers.drivers.certificate import Credential
@@ -27,21 +27,8 @@ def authority() -> TestAuthority:
 
 @pytest.fixture(scope="module")
 def appliance(authority: TestAuthority) -> Iterator[Appliance]:
-    made = Appliance(authority)
-    try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                driver(authority).facts(made.machine, made.amphora_id)
-                break
-            except TemporaryError:
-                if time.monotonic() > deadline:
-                    print(made.console)
-                    raise
-                time.sleep(0.02)
-        yield made
-    finally:
-        made.close()
+    with an_appliance(authority=authority) as made:
+        yield made.appliance
 
 
 def _request(appliance: Appliance, context: ssl.SSLContext) -> bytes:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
-from support.appliance import CLIENT, MAC, VIP, Appliance, driver
-from support.authority import TestAuthority
+from support.appliance import CLIENT, MAC, VIP, Appliance
+from support.appliance_site import OWN, an_appliance
 from support.bundles import bundle, listener, member, pool, tree
+from support.patience import eventually
 
 from lbdrivers.drivers.amphora import (
     Bundle,
@@ -26,54 +26,30 @@ from lbdrivers.drivers.amphora import (
     VrrpTimers,
 )
 from lbdrivers.drivers.provider import Mildness
-from lbdrivers.errors import DriverError, TemporaryError
+from lbdrivers.errors import DriverError
 from lbdrivers_amphora.client import RestAmphoraDriver
 from lbdrivers_amphora.wire import agent_config, routes
 
-T = TypeVar("T")
-_OWN = "10.0.0.11"
 _SIX = "fd00::100"
 _VIPS = (Vip(VIP, "10.0.0.0/24", CLIENT), Vip(_SIX, "fd00::/64"))
 _TIMERS = VrrpTimers(check_interval=1)
 
 
-def eventually(probe: Callable[[], T], good: Callable[[T], bool] = bool) -> T:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            value = probe()
-            if good(value) or time.monotonic() > deadline:
-                return value
-        except (TemporaryError, OSError):
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(0.02)
-
-
-Site = tuple[Appliance, RestAmphoraDriver]
+Pair = tuple[Appliance, RestAmphoraDriver]
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    authority = TestAuthority()
-    appliance = Appliance(authority, agent_config.ACTIVE_STANDBY)
-    try:
-        speaker = driver(authority)
-        eventually(lambda: speaker.facts(appliance.machine, appliance.amphora_id))
-        speaker.plug(appliance.machine, appliance.amphora_id, (_interface(),))
-        with appliance.members(8081):
-            yield appliance, speaker
-    finally:
-        print(appliance.console)
-        appliance.close()
+def site() -> Iterator[Pair]:
+    with an_appliance(_interface(), topology=agent_config.ACTIVE_STANDBY) as made, made.appliance.members(8081):
+        yield made.appliance, made.driver
 
 
 def _interface() -> Interface:
-    return Interface(MAC, 1500, (InterfaceAddress(_OWN, "10.0.0.0/24"),), _VIPS)
+    return Interface(MAC, 1500, (InterfaceAddress(OWN, "10.0.0.0/24"),), _VIPS)
 
 
 def _bundle(appliance: Appliance, *, priority: int = 100, served: bool = True) -> Bundle:
-    own = Peer(appliance.amphora_id, _OWN, Role.MASTER, priority)
+    own = Peer(appliance.amphora_id, OWN, Role.MASTER, priority)
     other = Peer("6a6a6a6a-0000-4000-8000-000000000001", "10.0.0.12", Role.BACKUP, 90)
     each = pool(members=(member("m", CLIENT, 8081),))
     fronts = (listener(default_pool_id=each.id),) if served else ()
@@ -81,13 +57,13 @@ def _bundle(appliance: Appliance, *, priority: int = 100, served: bool = True) -
     return replace(made, amphora_id=own.amphora_id, peers=(own, other))
 
 
-def test_the_vip_is_not_there_before_keepalived_says_so(site: Site) -> None:
+def test_the_vip_is_not_there_before_keepalived_says_so(site: Pair) -> None:
     appliance, speaker = site
     report = speaker.report(appliance.machine, appliance.amphora_id)
     assert (report.holds_vip, report.keepalived) == (False, DaemonState.STOPPED)
 
 
-def test_the_pair_is_configured_and_the_vip_serves(site: Site) -> None:
+def test_the_pair_is_configured_and_the_vip_serves(site: Pair) -> None:
     appliance, speaker = site
     assert speaker.configure(appliance.machine, _bundle(appliance)) is Mildness.RESTART
     assert eventually(lambda: speaker.report(appliance.machine, appliance.amphora_id).holds_vip)
@@ -97,14 +73,14 @@ def test_the_pair_is_configured_and_the_vip_serves(site: Site) -> None:
     assert VIP in rules
 
 
-def test_the_same_again_does_nothing(site: Site) -> None:
+def test_the_same_again_does_nothing(site: Pair) -> None:
     appliance, speaker = site
     speaker.configure(appliance.machine, _bundle(appliance))
     assert speaker.configure(appliance.machine, _bundle(appliance)) is Mildness.NOTHING
     assert speaker._ask(appliance.machine, appliance.amphora_id, routes.ActOnKeepalived("reload")).status == 202
 
 
-def test_plugging_again_leaves_keepalived_its_addresses(site: Site) -> None:
+def test_plugging_again_leaves_keepalived_its_addresses(site: Pair) -> None:
     appliance, speaker = site
     speaker.configure(appliance.machine, _bundle(appliance))
     assert eventually(lambda: speaker.report(appliance.machine, appliance.amphora_id).holds_vip)
@@ -115,7 +91,7 @@ def test_plugging_again_leaves_keepalived_its_addresses(site: Site) -> None:
     assert appliance.get() == (200, "8081")
 
 
-def test_a_new_priority_is_a_reload(site: Site) -> None:
+def test_a_new_priority_is_a_reload(site: Pair) -> None:
     appliance, speaker = site
     speaker.configure(appliance.machine, _bundle(appliance))
     assert speaker.configure(appliance.machine, _bundle(appliance, priority=95)) is Mildness.RELOAD
@@ -125,7 +101,7 @@ def test_a_new_priority_is_a_reload(site: Site) -> None:
     assert eventually(lambda: appliance.get()[0]) == 200
 
 
-def test_a_file_that_keepalived_refuses_changes_nothing(site: Site) -> None:
+def test_a_file_that_keepalived_refuses_changes_nothing(site: Pair) -> None:
     appliance, speaker = site
     speaker.configure(appliance.machine, _bundle(appliance))
     before = speaker.report(appliance.machine, appliance.amphora_id).revisions
@@ -136,7 +112,7 @@ def test_a_file_that_keepalived_refuses_changes_nothing(site: Site) -> None:
     assert speaker.report(appliance.machine, appliance.amphora_id).revisions == before
 
 
-def test_a_file_of_octavias_form_is_accepted(site: Site) -> None:
+def test_a_file_of_octavias_form_is_accepted(site: Pair) -> None:
     appliance, speaker = site
     # Without enable_script_security, as Octavia writes it: keepalived -t ends with a remark on that.
     text = (
@@ -149,7 +125,7 @@ def test_a_file_of_octavias_form_is_accepted(site: Site) -> None:
     assert answer.status == 200, answer.words
 
 
-def test_the_check_tells_whether_haproxy_lives(site: Site) -> None:
+def test_the_check_tells_whether_haproxy_lives(site: Pair) -> None:
     appliance, speaker = site
     speaker.configure(appliance.machine, _bundle(appliance))
     script = f"{appliance.config.base_path}/vrrp/check_script.sh"
@@ -164,7 +140,7 @@ def test_the_check_tells_whether_haproxy_lives(site: Site) -> None:
     assert appliance.run(*check) == "status 0\n"
 
 
-def test_a_killed_keepalived_is_started_again(site: Site) -> None:
+def test_a_killed_keepalived_is_started_again(site: Pair) -> None:
     appliance, speaker = site
     speaker.configure(appliance.machine, _bundle(appliance))
     pid_file = Path(appliance.config.base_path) / "vrrp" / "octavia-keepalived.pid"
@@ -182,7 +158,7 @@ def test_a_killed_keepalived_is_started_again(site: Site) -> None:
     assert eventually(lambda: appliance.get()[0]) == 200
 
 
-def test_the_death_of_haproxy_gives_the_vip_up_before_any_check_runs(site: Site) -> None:
+def test_the_death_of_haproxy_gives_the_vip_up_before_any_check_runs(site: Pair) -> None:
     """The check is due once a minute, so that only the agent's notice can have told keepalived."""
     appliance, speaker = site
     rare = replace(_bundle(appliance), timers=VrrpTimers(check_interval=60))
@@ -205,7 +181,7 @@ def test_the_death_of_haproxy_gives_the_vip_up_before_any_check_runs(site: Site)
     assert eventually(lambda: speaker.configure(appliance.machine, _bundle(appliance))) is not None
 
 
-def test_without_listeners_keepalived_still_holds_the_vip(site: Site) -> None:
+def test_without_listeners_keepalived_still_holds_the_vip(site: Pair) -> None:
     appliance, speaker = site
     speaker.configure(appliance.machine, _bundle(appliance))
     speaker.configure(appliance.machine, _bundle(appliance, served=False))
@@ -216,7 +192,7 @@ def test_without_listeners_keepalived_still_holds_the_vip(site: Site) -> None:
     assert eventually(lambda: appliance.get()[0]) == 200
 
 
-def test_stopping_keepalived_gives_the_vip_up(site: Site) -> None:
+def test_stopping_keepalived_gives_the_vip_up(site: Pair) -> None:
     appliance, speaker = site
     speaker.configure(appliance.machine, _bundle(appliance))
     assert eventually(lambda: speaker.report(appliance.machine, appliance.amphora_id).holds_vip)

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from support.appliance import CLIENT, MAC, VIP, Appliance, driver
-from support.authority import TestAuthority
+from support.appliance import CLIENT, MAC, VIP, Appliance
+from support.appliance_site import OWN, an_appliance
 from support.bundles import bundle, listener, member, pool, tree
 
 from lbdrivers.drivers.amphora import Bundle, Interface, InterfaceAddress, Peer, Role, Topology, Vip, VrrpTimers
-from lbdrivers.errors import TemporaryError
 from lbdrivers.model.secret import Secret
 from lbdrivers_amphora.client import RestAmphoraDriver
 from lbdrivers_amphora.wire import agent_config, heartbeat
@@ -22,7 +21,6 @@ from lbdrivers_amphora.wire.heartbeat import Form, Heartbeat
 from lbdrivers_amphora.wire.report import Totals
 
 KEY = "a-key-of-this-test-alone-0123456789"
-OWN = "10.0.0.11"
 VIPS = (Vip(VIP, "10.0.0.0/24", CLIENT),)
 MEMBER_PORT = 9003
 
@@ -37,24 +35,13 @@ def _bundle(appliance: Appliance) -> Bundle:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[tuple[Appliance, RestAmphoraDriver]]:
-    authority = TestAuthority()
-    appliance = Appliance(authority, agent_config.ACTIVE_STANDBY)
-    try:
-        client = driver(authority)
-        deadline = time.monotonic() + 20
-        while True:
-            with contextlib.suppress(TemporaryError):
-                client.facts(appliance.machine, appliance.amphora_id)
-                break
-            assert time.monotonic() < deadline, appliance.console
-            time.sleep(0.02)
-        interface = Interface(MAC, 1500, (InterfaceAddress(OWN, "10.0.0.0/24"),), VIPS)
-        client.plug(appliance.machine, appliance.amphora_id, (interface,))
-        with appliance.members(MEMBER_PORT):
-            client.configure(appliance.machine, _bundle(appliance))
-            yield appliance, client
-    finally:
-        appliance.close()
+    interface = Interface(MAC, 1500, (InterfaceAddress(OWN, "10.0.0.0/24"),), VIPS)
+    with (
+        an_appliance(interface, topology=agent_config.ACTIVE_STANDBY) as made,
+        made.appliance.members(MEMBER_PORT),
+    ):
+        made.driver.configure(made.appliance.machine, _bundle(made.appliance))
+        yield made.appliance, made.driver
 
 
 @contextlib.contextmanager

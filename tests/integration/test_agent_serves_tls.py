@@ -6,32 +6,28 @@ import http.client
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from support import tls_client
-from support.appliance import CLIENT, MAC, VIP, Appliance, driver
-from support.authority import TestAuthority
-from support.bundles import bundle, listener, member, monitor, policy, pool, rule, tree
+from support.appliance import CLIENT, VIP
+from support.appliance_site import FRONT, Site, an_appliance
+from support.bundles import listener, member, monitor, policy, pool, rule, tree
 from support.certificates import Authority, Issued
+from support.patience import eventually
 from support.stored import Stored
 from support.tls_client import Answer
 
-from lbdrivers.drivers.amphora import Bundle, Interface, InterfaceAddress, Peer, Role, Vip
+from lbdrivers.drivers.amphora import Bundle
 from lbdrivers.drivers.provider import Mildness
-from lbdrivers.errors import PermanentError, TemporaryError
+from lbdrivers.errors import PermanentError
 from lbdrivers.model.resources import Listener, Pool
-from lbdrivers_amphora.client import RestAmphoraDriver
 from lbdrivers_amphora.secret_files import secret_files
 
-T = TypeVar("T")
-_OWN = "10.0.0.11"
-_LIMIT = 20.0
 _CLEAR, _TLS, _DEMANDING = 8081, 8443, 8444
 SITE, CLIENTS, OTHERS, MEMBERS = Authority("site"), Authority("clients"), Authority("others"), Authority("members")
 WWW, API, SHOP = (SITE.issue(f"{name}.example.com") for name in ("www", "api", "shop"))
@@ -40,34 +36,15 @@ FOREIGN = OTHERS.issue("foreign")
 TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
 
-def eventually(probe: Callable[[], T], good: Callable[[T], bool] = bool) -> T:
-    """The first good value; what fails for now counts as "not yet"."""
-    deadline = time.monotonic() + _LIMIT
-    while True:
-        try:
-            value = probe()
-            if good(value) or time.monotonic() > deadline:
-                return value
-        except (TemporaryError, OSError, http.client.HTTPException):
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(0.02)
-
-
 @dataclass
-class Site:
-    appliance: Appliance
-    driver: RestAmphoraDriver
+class TlsSite(Site):
+    """With a secret store."""
+
     stored: Stored = field(default_factory=Stored)
 
-    def bundle(self, *listeners: Listener, pools: tuple[Pool, ...] = ()) -> Bundle:
-        own = Peer(self.appliance.amphora_id, _OWN, Role.STANDALONE, 100)
-        wanted = tree(listeners, pools)
-        made = bundle(wanted, vips=(Vip(VIP, "10.0.0.0/24"),), tls=secret_files(wanted, lambda: self.stored))
-        return replace(made, amphora_id=own.amphora_id, peers=(own,))
-
-    def configure(self, *listeners: Listener, pools: tuple[Pool, ...] = ()) -> Mildness:
-        return self.driver.configure(self.appliance.machine, self.bundle(*listeners, pools=pools))
+    def bundle(self, *listeners: Listener, pools: tuple[Pool, ...] = (), **fields: Any) -> Bundle:
+        files = secret_files(tree(listeners, pools), lambda: self.stored)
+        return super().bundle(*listeners, pools=pools, tls=files, **fields)
 
     def serve(
         self, *, members: tuple[int, ...] = (_CLEAR,), behind: dict[str, Any] | None = None, **fields: Any
@@ -100,34 +77,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def module_site(folder: Path) -> Iterator[Site]:
-    authority = TestAuthority()
-    appliance = Appliance(authority)
-    try:
-        made = Site(appliance, driver(authority))
-        eventually(lambda: made.driver.facts(appliance.machine, appliance.amphora_id))
-        own = InterfaceAddress(_OWN, "10.0.0.0/24")
-        vip = Interface(MAC, 1500, (own,), (Vip(VIP, "10.0.0.0/24"),))
-        made.driver.plug(appliance.machine, appliance.amphora_id, (vip,))
-        certificate = MEMBERS.issue("www.example.com").write(folder, "member")
-        clients = folder / "clients.pem"
-        clients.write_bytes(CLIENTS.pem)
-        inside = appliance.inside
+def module_site(folder: Path) -> Iterator[TlsSite]:
+    certificate = MEMBERS.issue("www.example.com").write(folder, "member")
+    clients = folder / "clients.pem"
+    clients.write_bytes(CLIENTS.pem)
+    with an_appliance(*FRONT) as plain:
+        inside = plain.appliance.inside
         with (
             tls_client.member(inside, CLIENT, _CLEAR),
             tls_client.member(inside, CLIENT, _TLS, certificate),
             tls_client.member(inside, CLIENT, _DEMANDING, certificate, clients),
         ):
-            yield made
-    except BaseException:
-        print(appliance.console)
-        raise
-    finally:
-        appliance.close()
+            yield TlsSite(plain.appliance, plain.driver)
 
 
 @pytest.fixture
-def site(module_site: Site) -> Site:
+def site(module_site: TlsSite) -> TlsSite:
     """With the certificates that all tests begin with."""
     module_site.stored.stored = {
         "www": WWW.container(),
@@ -145,7 +110,7 @@ def site(module_site: Site) -> Site:
 class Load:
     """Somebody who asks all the time, over a new connection each time; ``failures`` must stay empty."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: TlsSite) -> None:
         self._site, self._end = site, threading.Event()
         self.requests, self.failures, self.seen = 0, list[str](), set[str]()
         self._thread = threading.Thread(target=self._run)
@@ -173,7 +138,7 @@ class Load:
         self._thread.join()
 
 
-def test_certificates_are_chosen_by_name(site: Site) -> None:
+def test_certificates_are_chosen_by_name(site: TlsSite) -> None:
     site.serve(sni_container_refs=("api", "shop"), insert_headers={"X-Forwarded-Proto": "true"})
     answer = site.ask()
     assert (answer.status, answer.certificate, answer.version) == (200, WWW.fingerprint, "TLSv1.3")
@@ -187,12 +152,12 @@ def test_certificates_are_chosen_by_name(site: Site) -> None:
         site.appliance.get(443)
 
 
-def test_without_a_default_certificate_the_first_one_serves(site: Site) -> None:
+def test_without_a_default_certificate_the_first_one_serves(site: TlsSite) -> None:
     site.serve(default_tls_container_ref=None, sni_container_refs=("api", "shop"))
     assert (site.shown("shop.example.com"), site.shown(None)) == (SHOP.fingerprint, API.fingerprint)
 
 
-def test_members_of_the_chain_travel_with_the_certificate(site: Site) -> None:
+def test_members_of_the_chain_travel_with_the_certificate(site: TlsSite) -> None:
     lower = Authority("lower", SITE)
     site.stored.stored["www"] = lower.issue("www.example.com").container()
     site.serve()
@@ -205,7 +170,7 @@ def test_members_of_the_chain_travel_with_the_certificate(site: Site) -> None:
     site.appliance.inside(handshake)
 
 
-def refused(site: Site, **how: Any) -> bool:
+def refused(site: TlsSite, **how: Any) -> bool:
     try:
         site.ask(**how)
     except OSError:
@@ -213,7 +178,7 @@ def refused(site: Site, **how: Any) -> bool:
     return False
 
 
-def test_clients_show_certificates_as_they_are_asked(site: Site, folder: Path) -> None:
+def test_clients_show_certificates_as_they_are_asked(site: TlsSite, folder: Path) -> None:
     shown = {
         name: issued.write(folder, name)
         for name, issued in (("good", GOOD), ("revoked", REVOKED), ("foreign", FOREIGN))
@@ -240,7 +205,7 @@ def test_clients_show_certificates_as_they_are_asked(site: Site, folder: Path) -
             assert "x-ssl-client-verify: 0\n" in body
 
 
-def test_rules_know_the_clients_certificate(site: Site, folder: Path) -> None:
+def test_rules_know_the_clients_certificate(site: TlsSite, folder: Path) -> None:
     shown = GOOD.write(folder, "good")
     denied = policy("denied", "REJECT", rule("any", "SSL_CONN_HAS_CERT", "EQUAL_TO", "true", invert=True))
     named = policy(
@@ -259,7 +224,7 @@ def test_rules_know_the_clients_certificate(site: Site, folder: Path) -> None:
     assert (answer.status, answer.headers["location"]) == (302, "http://named.example.com/")
 
 
-def test_versions_ciphers_and_protocols_are_those_that_were_asked_for(site: Site) -> None:
+def test_versions_ciphers_and_protocols_are_those_that_were_asked_for(site: TlsSite) -> None:
     aes, chacha = "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"
     site.serve(tls_versions=("TLSv1.2",), tls_ciphers=aes, alpn_protocols=("http/1.1",), hsts_max_age=31536000)
     answer = site.ask(protocols=("h2", "http/1.1"))
@@ -273,7 +238,7 @@ def test_versions_ciphers_and_protocols_are_those_that_were_asked_for(site: Site
     assert refused(site, versions=(TLS12, TLS12))
 
 
-def test_members_are_verified_where_there_is_an_authority(site: Site) -> None:
+def test_members_are_verified_where_there_is_an_authority(site: TlsSite) -> None:
     checks = {"healthmonitor": monitor("HTTPS", http_version=1.1, domain_name="www.example.com")}
     site.serve(members=(_TLS,), behind={"tls_enabled": True, "ca_tls_container_ref": "members", **checks})
     assert eventually(lambda: site.ask().status, lambda status: status == 200) == 200
@@ -288,7 +253,7 @@ def test_members_are_verified_where_there_is_an_authority(site: Site) -> None:
     assert site.ask().status == 503
 
 
-def test_members_get_our_certificate(site: Site) -> None:
+def test_members_get_our_certificate(site: TlsSite) -> None:
     hello = {"healthmonitor": monitor("TLS-HELLO"), "tls_enabled": True}
     site.serve(members=(_DEMANDING,), behind={**hello, "tls_container_ref": "good"})
     assert eventually(lambda: site.ask().status, lambda status: status == 200) == 200
@@ -297,7 +262,7 @@ def test_members_get_our_certificate(site: Site) -> None:
 
 
 @pytest.mark.parametrize("kind", ["HTTP", "HTTPS", "TCP", "TLS-HELLO"])
-def test_probes_reach_members_that_speak_tls(site: Site, kind: str) -> None:
+def test_probes_reach_members_that_speak_tls(site: TlsSite, kind: str) -> None:
     site.serve(members=(_TLS,), behind={"tls_enabled": True, "healthmonitor": monitor(kind)})
 
     def states() -> set[str]:
@@ -307,7 +272,7 @@ def test_probes_reach_members_that_speak_tls(site: Site, kind: str) -> None:
     assert eventually(states, lambda found: found == {"UP"}) == {"UP"}
 
 
-def test_members_with_tls_come_and_go_at_run_time(site: Site) -> None:
+def test_members_with_tls_come_and_go_at_run_time(site: TlsSite) -> None:
     behind = {"tls_enabled": True, "ca_tls_container_ref": "members", "tls_container_ref": "good"}
     site.serve(members=(_TLS,), behind=behind)
     before = site.pids()
@@ -320,7 +285,7 @@ def test_members_with_tls_come_and_go_at_run_time(site: Site) -> None:
     assert site.pids() == before
 
 
-def test_an_empty_pool_gets_its_first_member_with_tls_at_run_time(site: Site) -> None:
+def test_an_empty_pool_gets_its_first_member_with_tls_at_run_time(site: TlsSite) -> None:
     behind = {"tls_enabled": True, "ca_tls_container_ref": "members", "tls_container_ref": "good"}
     site.serve(members=(), behind=behind)
     # Another process, which has never read the pool's files.
@@ -329,7 +294,7 @@ def test_an_empty_pool_gets_its_first_member_with_tls_at_run_time(site: Site) ->
     assert eventually(lambda: site.ask().status, lambda status: status == 200) == 200
 
 
-def swapped(site: Site, change: Callable[[], Mildness], sees: Issued) -> None:
+def swapped(site: TlsSite, change: Callable[[], Mildness], sees: Issued) -> None:
     """The change is made under load, without a failed request, and by the same processes."""
     before = site.pids()
     with Load(site) as load:
@@ -340,7 +305,7 @@ def swapped(site: Site, change: Callable[[], Mildness], sees: Issued) -> None:
     assert site.pids() == before
 
 
-def test_a_renewed_certificate_is_swapped_without_a_failed_request(site: Site) -> None:
+def test_a_renewed_certificate_is_swapped_without_a_failed_request(site: TlsSite) -> None:
     site.serve(sni_container_refs=("api",))
     old = site.files()
     renewed = SITE.issue("www.example.com")
@@ -359,14 +324,14 @@ def test_a_renewed_certificate_is_swapped_without_a_failed_request(site: Site) -
     assert site.shown() == again.fingerprint
 
 
-def test_another_reference_is_swapped_likewise(site: Site) -> None:
+def test_another_reference_is_swapped_likewise(site: TlsSite) -> None:
     site.serve()
     other = SITE.issue("www.example.com")
     site.stored.stored["next"] = other.container()
     swapped(site, lambda: site.serve(default_tls_container_ref="next"), other)
 
 
-def test_certificates_join_and_leave_by_name(site: Site) -> None:
+def test_certificates_join_and_leave_by_name(site: TlsSite) -> None:
     site.serve()
     before = site.pids()
     assert site.serve(sni_container_refs=("api",)) is Mildness.RUNTIME
@@ -382,7 +347,7 @@ def test_certificates_join_and_leave_by_name(site: Site) -> None:
     assert len(site.files()) == 4
 
 
-def test_authorities_and_revocation_lists_are_swapped(site: Site, folder: Path) -> None:
+def test_authorities_and_revocation_lists_are_swapped(site: TlsSite, folder: Path) -> None:
     good, foreign = GOOD.write(folder, "good"), FOREIGN.write(folder, "foreign")
     asked = {"client_authentication": "MANDATORY", "client_ca_tls_container_ref": "clients"}
     site.serve(**asked, client_crl_container_ref="revoked")
@@ -398,7 +363,7 @@ def test_authorities_and_revocation_lists_are_swapped(site: Site, folder: Path) 
     assert len(site.files()) == 4
 
 
-def test_what_haproxy_refuses_leaves_what_runs(site: Site) -> None:
+def test_what_haproxy_refuses_leaves_what_runs(site: TlsSite) -> None:
     site.serve()
     before = site.files()
     # OpenSSL's security level wants 2,048 bits (SSL_CTX_set_security_level(3)).
@@ -418,7 +383,7 @@ def test_what_haproxy_refuses_leaves_what_runs(site: Site) -> None:
     assert site.files() == before
 
 
-def test_without_tls_no_certificate_stays(site: Site) -> None:
+def test_without_tls_no_certificate_stays(site: TlsSite) -> None:
     site.serve(sni_container_refs=("api",))
     each = pool(members=(member("m", CLIENT, _CLEAR),))
     site.configure(listener("http", 80, default_pool_id=each.id), pools=(each,))

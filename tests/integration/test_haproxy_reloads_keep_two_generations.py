@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import pytest
 from support.bundles import bundle, facts, listener, member, pool, tree
-from support.haproxy import Haproxy, eventually, free_port, loopback, request, web_servers
+from support.haproxy import Haproxy, free_port, loopback, request, web_servers
+from support.patience import eventually
 
 from lbdrivers.drivers.amphora import Vip
 from lbdrivers_amphora.agent import haproxy_process, processes

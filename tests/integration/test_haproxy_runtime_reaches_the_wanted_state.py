@@ -10,7 +10,8 @@ from itertools import pairwise
 
 import pytest
 from support.bundles import bundle, facts, ident, listener, member, monitor, policy, pool, rule, tree
-from support.haproxy import Haproxy, eventually, free_port, loopback, request, web_servers
+from support.haproxy import Haproxy, free_port, loopback, request, web_servers
+from support.patience import eventually
 
 from lbdrivers.drivers.amphora import Vip
 from lbdrivers.model.resources import Member, Pool

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from support.bundles import bundle, facts, listener, member, monitor, pool, tree
-from support.haproxy import Haproxy, eventually, free_port, loopback, request, web_servers
+from support.haproxy import Haproxy, free_port, loopback, request, web_servers
+from support.patience import eventually
 
 from lbdrivers.drivers.amphora import Vip
 from lbdrivers.model.resources import Member

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 from support.bundles import bundle, facts, listener, member, policy, pool, rule, tree
-from support.haproxy import Haproxy, eventually, free_port, loopback, request, web_servers
+from support.haproxy import Haproxy, free_port, loopback, request, web_servers
+from support.patience import eventually
 
 from lbdrivers.drivers.amphora import Vip
 from lbdrivers.model.resources import L7Policy, Listener, Pool

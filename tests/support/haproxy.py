@@ -15,19 +15,17 @@ import socket
 import subprocess
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+
+from support.patience import eventually
 
 from lbdrivers_amphora.agent import processes
 from lbdrivers_amphora.agent.layout import PING_WRAPPER
 from lbdrivers_amphora.haproxy.ir import Configuration
 from lbdrivers_amphora.haproxy.render import render
 
-_Value = TypeVar("_Value")
-_LIMIT = 20.0
 #: Versions to test with: the floor first, which is this system's own.
 VERSIONS = ("2.6", "3.0")
 _RELEASES = {"3.0": "trixie"}
@@ -66,16 +64,6 @@ def check(text: str | bytes, peer: str = "localhost", version: str | None = None
             timeout=60,
         )
     return done.returncode, done.stdout + done.stderr
-
-
-def eventually(probe: Callable[[], _Value], good: Callable[[_Value], bool] = bool, limit: float = _LIMIT) -> _Value:
-    """The first good value of the probe; the last one when none comes within ``limit`` seconds."""
-    deadline = time.monotonic() + limit
-    while True:
-        value = probe()
-        if good(value) or time.monotonic() > deadline:
-            return value
-        time.sleep(0.01)
 
 
 def loopback(number: int) -> str:

@@ -6,60 +6,42 @@ import contextlib
 import re
 import socket
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import pytest
 from oslo_config import cfg
-from support.appliance import CLIENT, MAC, MEMBER_CLIENT, MEMBER_MAC, VIP, Appliance
+from support.appliance import CLIENT, MEMBER_CLIENT, VIP
+from support.appliance_site import BOTH_FAMILIES, BOTH_VIPS, MEMBER6, VIP6, Site, an_appliance
 from support.authority import TestAuthority
-from support.bundles import bundle, listener, member, monitor, pool, tree
+from support.bundles import listener, member, monitor, pool
 from support.datagrams import Echoes, flows, spread
+from support.patience import eventually
 
-from lbdrivers.drivers.amphora import Interface, InterfaceAddress, Peer, Role, Vip
 from lbdrivers.drivers.context import DriverContext
-from lbdrivers.errors import TemporaryError
 from lbdrivers.memory.records import MemoryRecords
 from lbdrivers.model.resources import Member
 from lbdrivers_amphora import client_settings
 from lbdrivers_amphora.client import RestAmphoraDriver
 
-T = TypeVar("T")
-_OWN, _OWN_MEMBER = "10.0.0.11", "10.1.0.11"
-_VIP6, _MEMBER6 = "fd00::100", "fd01::1"
 _LIMIT = 180.0
 _PORTS = (7001, 7002)
 # A row of /proc/net/ip_vs: address and port in hexadecimal, how it is forwarded, weight.
 _REAL = re.compile(r"-> \S+:([0-9A-F]{4})\s+Masq\s+(\d+)")
-_VIPS = (Vip(VIP, "10.0.0.0/24"), Vip(_VIP6, "fd00::/64"))
 
 
-def _eventually(probe: Callable[[], T], good: Callable[[T], bool] = bool) -> T:
-    deadline = time.monotonic() + _LIMIT
-    while True:
-        try:
-            value = probe()
-            if good(value) or time.monotonic() > deadline:
-                return value
-        except (TemporaryError, OSError):
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(0.1)
+_eventually = partial(eventually, limit=_LIMIT, pause=0.1)
 
 
-class Site:
-    def __init__(self, appliance: Appliance, speaker: RestAmphoraDriver) -> None:
-        self.appliance, self.driver = appliance, speaker
+class IpvsSite(Site):
+    """With a look into the kernel's table."""
 
     def balance(self, *members: Member, protocol: str = "UDP", port: int = 53, **fields: Any) -> None:
         each = pool(protocol=protocol, members=members, **fields)
         front = listener(f"front {port}", port, protocol=protocol, default_pool_id=each.id)
-        own = Peer(self.appliance.amphora_id, _OWN, Role.STANDALONE, 100)
-        made = replace(bundle(tree((front,), (each,)), vips=_VIPS), amphora_id=self.appliance.amphora_id, peers=(own,))
-        self.driver.configure(self.appliance.machine, made)
+        self.configure(front, pools=(each,))
 
     def table(self) -> str:
         return self.appliance.run("ip", "netns", "exec", "amphora-haproxy", "cat", "/proc/net/ip_vs")
@@ -78,52 +60,40 @@ def _server(port: int, address: str = MEMBER_CLIENT, **fields: Any) -> Member:
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
+def site() -> Iterator[IpvsSite]:
     authority = TestAuthority()
     configuration = cfg.ConfigOpts()
     configuration([], default_config_files=[], default_config_dirs=[])
     client_settings.read(configuration)
     configuration.set_override("datagram_driver", "keepalived_lvs", "haproxy_amphora")
     context = DriverContext(configuration, MemoryRecords(), lambda _group, _name: authority)
-    appliance = Appliance(authority)
-    try:
-        for words in ("addr add fd00::1/64 dev wire1 nodad", f"addr add {_MEMBER6}/64 dev wire2 nodad"):
-            assert appliance.run("ip", *words.split()) == ""
-        made = Site(appliance, RestAmphoraDriver(context))
-        _eventually(lambda: made.driver.facts(appliance.machine, appliance.amphora_id))
-        own = (InterfaceAddress(_OWN, "10.0.0.0/24"), InterfaceAddress("fd00::11", "fd00::/64"))
-        members = (InterfaceAddress(_OWN_MEMBER, "10.1.0.0/24"), InterfaceAddress("fd01::11", "fd01::/64"))
-        plugs = (Interface(MAC, 1500, own, _VIPS), Interface(MEMBER_MAC, 1500, members))
-        made.driver.plug(appliance.machine, appliance.amphora_id, plugs)
-        yield made
-    except BaseException:
-        print(appliance.console)
-        raise
-    finally:
-        appliance.close()
+    with an_appliance(authority=authority, speaker=RestAmphoraDriver(context), limit=_LIMIT) as plain:
+        plain.add_ipv6()
+        plain.plug(*BOTH_FAMILIES)
+        yield IpvsSite(plain.appliance, plain.driver, BOTH_VIPS)
 
 
 @pytest.fixture
-def echoes(site: Site) -> Iterator[Echoes]:
+def echoes(site: IpvsSite) -> Iterator[Echoes]:
     with Echoes(site.appliance.inside, MEMBER_CLIENT) as made:
         made.open(*_PORTS)
         yield made
 
 
-def test_the_agent_says_that_its_kernel_can(site: Site) -> None:
+def test_the_agent_says_that_its_kernel_can(site: IpvsSite) -> None:
     assert "ipvs" in site.driver.facts(site.appliance.machine, site.appliance.amphora_id).capabilities
 
 
-def test_weights_are_exact_in_both_families(site: Site, echoes: Echoes) -> None:
-    with Echoes(site.appliance.inside, _MEMBER6) as echoes6:
+def test_weights_are_exact_in_both_families(site: IpvsSite, echoes: Echoes) -> None:
+    with Echoes(site.appliance.inside, MEMBER6) as echoes6:
         echoes6.open(*_PORTS)
-        six = (member("six 1", _MEMBER6, 7001, weight=2), member("six 2", _MEMBER6, 7002))
+        six = (member("six 1", MEMBER6, 7001, weight=2), member("six 2", MEMBER6, 7002))
         site.balance(_server(7001, weight=3), _server(7002), *six)
         assert _eventually(lambda: site.spread(8), lambda found: found == {"7001": 6, "7002": 2}), site.table()
-        assert _eventually(lambda: site.spread(6, _VIP6), lambda found: found == {"7001": 4, "7002": 2}), site.table()
+        assert _eventually(lambda: site.spread(6, VIP6), lambda found: found == {"7001": 4, "7002": 2}), site.table()
 
 
-def test_a_source_has_one_member_and_one_that_drains_has_none(site: Site, echoes: Echoes) -> None:
+def test_a_source_has_one_member_and_one_that_drains_has_none(site: IpvsSite, echoes: Echoes) -> None:
     site.balance(_server(7001), _server(7002), lb_algorithm="SOURCE_IP")
     (chosen,) = _eventually(lambda: site.spread(6), lambda found: len(found) == 1 and sum(found.values()) == 6)
     drained = [_server(port, weight=int(str(port) != chosen)) for port in _PORTS]
@@ -134,7 +104,7 @@ def test_a_source_has_one_member_and_one_that_drains_has_none(site: Site, echoes
 
 
 @pytest.mark.parametrize("kind", ["UDP-CONNECT", "HTTP", "TCP"])
-def test_a_dead_member_leaves_and_comes_back(site: Site, echoes: Echoes, kind: str) -> None:
+def test_a_dead_member_leaves_and_comes_back(site: IpvsSite, echoes: Echoes, kind: str) -> None:
     codes = {"expected_codes": "418,200"} if kind == "HTTP" else {}
     probed = monitor(kind, delay=3, timeout=2, max_retries=1, max_retries_down=1, **codes)
     with contextlib.ExitStack() as others:
@@ -160,7 +130,7 @@ def test_a_dead_member_leaves_and_comes_back(site: Site, echoes: Echoes, kind: s
 class _Door:
     """A TCP server beside a member that answers requests with 200; shut, it refuses."""
 
-    def __init__(self, site: Site, port: int) -> None:
+    def __init__(self, site: IpvsSite, port: int) -> None:
         self._site, self._port = site, port
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
@@ -190,7 +160,7 @@ class _Door:
 
 
 @contextlib.contextmanager
-def _door(site: Site, port: int) -> Iterator[_Door]:
+def _door(site: IpvsSite, port: int) -> Iterator[_Door]:
     made = _Door(site, port)
     made.open()
     try:
@@ -199,7 +169,7 @@ def _door(site: Site, port: int) -> Iterator[_Door]:
         made.shut()
 
 
-def test_sctp_is_balanced_and_its_members_are_checked(site: Site) -> None:
+def test_sctp_is_balanced_and_its_members_are_checked(site: IpvsSite) -> None:
     # The checker is a program of its own, and everything is slow in here.
     probed = monitor("SCTP", delay=5, timeout=20, max_retries=1, max_retries_down=1)
     servers = {port: _Association(site, port) for port in _PORTS}
@@ -219,7 +189,7 @@ def test_sctp_is_balanced_and_its_members_are_checked(site: Site) -> None:
 class _Association:
     """A SCTP server that says its port to everybody."""
 
-    def __init__(self, site: Site, port: int) -> None:
+    def __init__(self, site: IpvsSite, port: int) -> None:
         self._end = threading.Event()
         self._socket = site.appliance.inside(lambda: _sctp_server(port))
         self._thread = threading.Thread(target=self._serve, args=(str(port).encode(),), daemon=True)
@@ -246,7 +216,7 @@ def _sctp_server(port: int) -> socket.socket:
     return made
 
 
-def _associations(site: Site, count: int) -> dict[str, int]:
+def _associations(site: IpvsSite, count: int) -> dict[str, int]:
     def one() -> str:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP) as client:
             client.settimeout(5)
