@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from support.appliance_table import AMPHORA, Table
 from support.bundles import ident
 
-from lbdrivers_amphora.agent import core, datagrams, effects
+from lbdrivers_amphora.agent import datagrams, effects
 from lbdrivers_amphora.agent.effects import Effect, Finished
 from lbdrivers_amphora.agent.layout import Layout
 from lbdrivers_amphora.agent.responses import Response, md5
@@ -18,9 +19,8 @@ from lbdrivers_amphora.nftables.ir import Balance, Configuration, Member, Monito
 from lbdrivers_amphora.wire import routes
 from lbdrivers_amphora.wire.agent_config import ACTIVE_STANDBY, AgentConfig
 from lbdrivers_amphora.wire.report import ListenerReport, Totals
-from lbdrivers_amphora.wire.request import Request
 
-AMPHORA, BALANCER, LISTENER = "a1c1ba86-6f99-4f60-b469-a4a29d7384c5", ident("tree"), ident("listener")
+BALANCER, LISTENER = ident("tree"), ident("listener")
 ONE, TWO = (Member(ident(name), f"192.0.2.{number}", 53) for number, name in enumerate(("one", "two"), 1))
 MONITOR = Monitor(ProbeKind.UDP_CONNECT, 3, 2, 2, 2)
 LVS = b"virtual_server_group ipv4-group {\n    10.0.0.9 53\n    10.0.0.8 53\n}\n"
@@ -32,57 +32,27 @@ def wanted(*members: Member, monitor: Monitor | None = None, port: int = 53, **f
 
 
 @dataclass
-class Table:
-    """An appliance as a value: its files, and what its kernel holds.
+class Kernel(Table):
+    """With a kernel that holds datagram tables.
 
     :param refused: beginnings of nft's commands that the kernel refuses.
     """
 
-    layout: Layout = field(default_factory=lambda: Layout(AgentConfig(AMPHORA)))
-    files: dict[str, bytes] = field(default_factory=dict)
     revision: str | None = None
     paths: frozenset[str] = frozenset({"nftables"})
     refused: tuple[str, ...] = ()
-    running: set[str] = field(default_factory=set)
     ipvsadm: bool = True
-    done: list[Effect[Any]] = field(default_factory=list)
-
-    def ask(self, request: Request) -> Response:
-        return self.run(core.program(self.layout, request))
-
-    def run(self, program: Any) -> Any:
-        self.done.clear()
-        return effects.run(program, self.perform)
 
     def put(self, configuration: Configuration) -> Response:
         return self.ask(routes.PutDatagrams(BALANCER, configuration))
-
-    def did(self, kind: type[Effect[Any]]) -> list[Any]:
-        return [effect for effect in self.done if isinstance(effect, kind)]
 
     @property
     def told(self) -> list[str]:
         """What nft was told, one text a transaction."""
         return [one.content.decode() for one in self.did(effects.WriteFile) if one.path.endswith("change.nft")]
 
-    def perform(self, effect: Effect[Any]) -> Any:
-        self.done.append(effect)
+    def other(self, effect: Effect[Any]) -> Any:
         match effect:
-            case effects.ReadFile(path):
-                return self.files.get(path)
-            case effects.WriteFile(path, content, _):
-                self.files[path] = content
-            case effects.Rename(source, target):
-                self.files[target] = self.files.pop(source)
-            case effects.Remove(path):
-                self.files = {
-                    name: text for name, text in self.files.items() if not (name + "/").startswith(path + "/")
-                }
-            case effects.Exists(path):
-                return path in self.files
-            case effects.ListFolder(path):
-                inside = (name.removeprefix(path + "/") for name in self.files if name.startswith(path + "/"))
-                return tuple(sorted({name.partition("/")[0] for name in inside}))
             case effects.AskDataPaths():
                 return self.paths
             case effects.RunProgram(command, _, _):
@@ -95,15 +65,6 @@ class Table:
                 return dict.fromkeys(rules.flow_marks(wanted(ONE, TWO)).values(), 5)
             case effects.AskProbes():
                 return {ONE.id: "silent"}
-            case effects.StartService(service):
-                self.running.add(service.name)
-                self.files.update({copy: self.files[source] for source, copy in service.applied})
-                return Finished(ok=True)
-            case effects.StopService(service):
-                self.running.discard(service.name)
-                return Finished(ok=True)
-            case effects.ServicePid(service):
-                return 7 if service.name in self.running else None
         return None
 
     def _program(self, command: tuple[str, ...]) -> Finished:
@@ -120,8 +81,8 @@ class Table:
         return Finished(ok=True)
 
 
-def balancing(*members: Member, **fields: Any) -> Table:
-    table = Table()
+def balancing(*members: Member, **fields: Any) -> Kernel:
+    table = Kernel()
     assert table.put(wanted(*members, **fields)).status == 202
     return table
 
@@ -132,7 +93,7 @@ def body(response: Response) -> Mapping[str, Any]:
 
 
 def test_the_first_time_the_whole_table_is_written_and_neighbours_are_told() -> None:
-    table = Table()
+    table = Kernel()
     response = table.put(wanted(ONE, monitor=MONITOR))
     assert (response.status, body(response)["transition"]) == (202, "runtime")
     (text,) = table.told
@@ -145,7 +106,7 @@ def test_the_first_time_the_whole_table_is_written_and_neighbours_are_told() -> 
 
 
 def test_in_a_pair_keepalived_tells_the_neighbours() -> None:
-    table = Table(Layout(AgentConfig(AMPHORA, loadbalancer_topology=ACTIVE_STANDBY)))
+    table = Kernel(Layout(AgentConfig(AMPHORA, loadbalancer_topology=ACTIVE_STANDBY)))
     table.put(wanted(ONE))
     assert table.did(effects.Announce) == []
 
@@ -192,7 +153,7 @@ def test_what_the_kernel_refuses_leaves_the_last_good_rules() -> None:
 
 
 def test_without_nftables_the_remedy_is_said_and_nothing_done() -> None:
-    table = Table(paths=frozenset())
+    table = Kernel(paths=frozenset())
     response = table.put(wanted(ONE))
     assert response.status == 501
     assert "nf_tables" in body(response)["details"]
@@ -211,7 +172,7 @@ def test_flows_end_where_their_member_may_get_nothing_more() -> None:
 
 
 def test_flows_that_came_before_the_listener_are_judged_anew() -> None:
-    table = Table()
+    table = Kernel()
     table.put(wanted(ONE))
     assert table.did(effects.EndFlows) == [effects.EndFlows(entries=(("10.0.0.9", 53),))]
     table.put(wanted(ONE, port=54))
@@ -238,7 +199,7 @@ def test_a_member_that_goes_down_loses_its_flows_and_comes_back() -> None:
 
 
 def test_turns_of_what_is_gone_are_nobodys() -> None:
-    assert Table().run(datagrams.turned(Table().layout, BALANCER, {})) == Finished(ok=True)
+    assert Kernel().run(datagrams.turned(Kernel().layout, BALANCER, {})) == Finished(ok=True)
 
 
 def test_removed_rules_are_gone_with_their_flows_and_absent_ones_are_success() -> None:
@@ -269,7 +230,7 @@ def test_a_new_life_finds_its_rules_and_a_rebooted_kernel_gets_them_again() -> N
 
 
 def test_a_record_that_cannot_be_read_is_told() -> None:
-    table = Table(files={Table().layout.datagrams_applied(BALANCER): b"{"})
+    table = Kernel(files={Kernel().layout.datagrams_applied(BALANCER): b"{"})
     (trouble,) = table.run(datagrams.restore(table.layout))
     assert "applied.json cannot be read" in trouble
     assert table.put(wanted(ONE)).status == 202
@@ -298,14 +259,14 @@ def test_reports_are_in_the_words_of_haproxy() -> None:
 # --- keepalived and IPVS
 
 
-def ipvs() -> Table:
-    table = Table(paths=frozenset({"ipvs"}))
+def ipvs() -> Kernel:
+    table = Kernel(paths=frozenset({"ipvs"}))
     assert table.ask(routes.PutUdpListener(AMPHORA, LISTENER, LVS)).status == 200
     return table
 
 
 def test_without_ipvs_a_listener_of_keepalived_is_refused_with_a_remedy() -> None:
-    table = Table()
+    table = Kernel()
     response = table.ask(routes.PutUdpListener(AMPHORA, LISTENER, LVS))
     assert response.status == 501
     assert "load the module ip_vs" in body(response)["details"]

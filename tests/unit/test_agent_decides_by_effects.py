@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from support.appliance_table import AMPHORA, GOOD, Table
 from support.bundles import bundle, facts, ident, listener, member, pool, tree
 
 from lbdrivers_amphora.agent import balancers, core, effects
@@ -18,65 +19,24 @@ from lbdrivers_amphora.haproxy.translate import translate
 from lbdrivers_amphora.wire import routes
 from lbdrivers_amphora.wire.agent_config import ACTIVE_STANDBY, AgentConfig
 from lbdrivers_amphora.wire.plugging import FixedIp, PlugNetwork, PlugVip, UnplugNetwork, VipAddress, VipNetwork
-from lbdrivers_amphora.wire.request import Request
 
-_AMPHORA = "a1c1ba86-6f99-4f60-b469-a4a29d7384c5"
 _BALANCER = ident("tree")
 _MAC = "02:00:00:00:00:01"
 
 
-_GOOD = Finished(ok=True)
-
-
 @dataclass
-class Table:
-    """An appliance as a value: files, links, and what its daemons answer."""
+class Machine(Table):
+    """With links, and what its daemons answer."""
 
-    layout: Layout = field(default_factory=lambda: Layout(AgentConfig(_AMPHORA)))
-    files: dict[str, bytes] = field(default_factory=dict)
     links: tuple[Link, ...] = ()
-    running: set[str] = field(default_factory=set)
-    check: Finished = _GOOD
-    reload: Finished = _GOOD
+    check: Finished = GOOD
+    reload: Finished = GOOD
     answers: Callable[[str], str] = lambda command: "1\n# header\n" if command.startswith("show") else ""
-    done: list[Effect[Any]] = field(default_factory=list)
 
-    def ask(self, request: Request) -> Response:
-        self.done.clear()
-        return effects.run(core.program(self.layout, request), self.perform)
-
-    def did(self, kind: type[Effect[Any]]) -> list[Any]:
-        return [effect for effect in self.done if isinstance(effect, kind)]
-
-    def perform(self, effect: Effect[Any]) -> Any:
-        self.done.append(effect)
+    def other(self, effect: Effect[Any]) -> Any:
         match effect:
-            case effects.ReadFile(path):
-                return self.files.get(path)
-            case effects.WriteFile(path, content, _):
-                self.files[path] = content
-            case effects.Rename(source, target):
-                self.files[target] = self.files.pop(source)
-            case effects.Remove(path):
-                self.files = {
-                    name: text for name, text in self.files.items() if not (name + "/").startswith(path + "/")
-                }
-            case effects.Exists(path):
-                return path in self.files
-            case effects.ListFolder(path):
-                inside = (name.removeprefix(path + "/") for name in self.files if name.startswith(path + "/"))
-                return tuple(sorted({name.partition("/")[0] for name in inside}))
             case effects.RunProgram():
                 return self.check
-            case effects.StartService(service):
-                self.running.add(service.name)
-                self.files.update({copy: self.files[source] for source, copy in service.applied})
-                return Finished(ok=True)
-            case effects.StopService(service):
-                self.running.discard(service.name)
-                return Finished(ok=True)
-            case effects.ServicePid(service):
-                return 7 if service.name in self.running else None
             case effects.AskHaproxy(_, commands):
                 return tuple(map(self.answers, commands))
             case effects.AskWorkers() | effects.CountTotals() | effects.ListAddresses():
@@ -102,15 +62,15 @@ def text(*ports: int, listeners: int = 1) -> bytes:
     return render(translate(bundle(tree(fronts, (each,))), facts())).encode()
 
 
-def running(*ports: int, **fields: Any) -> Table:
-    table = Table(**fields)
-    assert table.ask(routes.UploadHaproxy(_AMPHORA, _BALANCER, text(*ports))).status == 202
+def running(*ports: int, **fields: Any) -> Machine:
+    table = Machine(**fields)
+    assert table.ask(routes.UploadHaproxy(AMPHORA, _BALANCER, text(*ports))).status == 202
     assert table.ask(routes.ActOnBalancer(_BALANCER, "start")).status == 202
     return table
 
 
-def change(table: Table, content: bytes) -> Response:
-    assert table.ask(routes.UploadHaproxy(_AMPHORA, _BALANCER, content)).status == 202
+def change(table: Machine, content: bytes) -> Response:
+    assert table.ask(routes.UploadHaproxy(AMPHORA, _BALANCER, content)).status == 202
     return table.ask(routes.ActOnBalancer(_BALANCER, "reload"))
 
 
@@ -120,8 +80,8 @@ def body(response: Response) -> dict[str, Any]:
 
 
 def test_an_upload_starts_nothing() -> None:
-    table = Table()
-    response = table.ask(routes.UploadHaproxy(_AMPHORA, _BALANCER, text(1)))
+    table = Machine()
+    response = table.ask(routes.UploadHaproxy(AMPHORA, _BALANCER, text(1)))
     assert (response.status, body(response)) == (202, {"message": "OK"})
     assert table.running == set()
     (check,) = table.did(effects.RunProgram)
@@ -132,7 +92,7 @@ def test_a_refused_file_leaves_the_old_one_where_it_was() -> None:
     table = running(1)
     before = table.files[table.layout.haproxy_config(_BALANCER)]
     table.check = Finished(ok=False, words="[ALERT] no")
-    response = table.ask(routes.UploadHaproxy(_AMPHORA, _BALANCER, b"nonsense"))
+    response = table.ask(routes.UploadHaproxy(AMPHORA, _BALANCER, b"nonsense"))
     assert (response.status, body(response)["details"]) == (400, "[ALERT] no")
     assert table.files[table.layout.haproxy_config(_BALANCER)] == before
     assert table.layout.haproxy_config(_BALANCER) + ".new-failed" in table.files
@@ -167,9 +127,9 @@ def test_beside_a_new_certificate_a_new_member_is_not_checked_alone() -> None:
 
 
 def test_group_lines_give_way_to_the_appliances_own() -> None:
-    table = Table()
+    table = Machine()
     sent = b"global\n    daemon\n    group nogroup\n    maxconn 5\n"
-    response = table.ask(routes.UploadHaproxy(_AMPHORA, _BALANCER, sent))
+    response = table.ask(routes.UploadHaproxy(AMPHORA, _BALANCER, sent))
     assert table.files[table.layout.haproxy_config(_BALANCER)] == b"global\n    daemon\n    maxconn 5\n"
     # Of the bytes as received.
     assert response.etag == md5(sent)
@@ -236,15 +196,15 @@ def test_a_changed_certificate_is_a_reload() -> None:
 
 
 def test_a_reload_of_what_does_not_run_starts_it() -> None:
-    table = Table()
-    table.ask(routes.UploadHaproxy(_AMPHORA, _BALANCER, text(1)))
+    table = Machine()
+    table.ask(routes.UploadHaproxy(AMPHORA, _BALANCER, text(1)))
     response = table.ask(routes.ActOnBalancer(_BALANCER, "reload"))
     assert body(response)["transition"] == "restart"
     assert body(response)["details"] == f"Configuration file is valid\nhaproxy daemon for {_BALANCER} started"
 
 
 def test_unknown_load_balancers() -> None:
-    table = Table()
+    table = Machine()
     response = table.ask(routes.ActOnBalancer(_BALANCER, "reload"))
     assert (response.status, body(response)["message"]) == (404, "Loadbalancer Not Found")
     assert table.ask(routes.GetHaproxy(_BALANCER)).status == 404
@@ -260,7 +220,7 @@ def test_deleting_leaves_nothing() -> None:
 
 
 def test_the_check_of_a_pair_knows_every_balancer() -> None:
-    table = running(1, layout=Layout(AgentConfig(_AMPHORA, loadbalancer_topology=ACTIVE_STANDBY)))
+    table = running(1, layout=Layout(AgentConfig(AMPHORA, loadbalancer_topology=ACTIVE_STANDBY)))
     path = f"{table.layout.check_scripts}/haproxy_check_script.sh"
     assert f"{_BALANCER}.pid".encode() in table.files[path]
     assert table.did(effects.Announce) == []
@@ -285,7 +245,7 @@ def test_addresses_on_bind_lines() -> None:
 
 
 def test_a_vip_is_plugged_once() -> None:
-    table = Table(links=(Link("port", _MAC, inside=False),))
+    table = Machine(links=(Link("port", _MAC, inside=False),))
     vip = VipAddress("fd00::1", "fd00::/64")
     request = PlugVip(_MAC, VipNetwork((vip,)))
     response = table.ask(request)
@@ -296,14 +256,14 @@ def test_a_vip_is_plugged_once() -> None:
 
 
 def test_a_link_that_has_not_come_is_looked_for() -> None:
-    table = Table()
+    table = Machine()
     response = table.ask(PlugNetwork(_MAC))
     assert (response.status, body(response)) == (404, {"details": "No suitable network interface found"})
     assert len(table.did(effects.RescanBus)) == 1
 
 
 def test_member_interfaces_take_the_first_free_name() -> None:
-    table = Table(
+    table = Machine(
         links=(
             Link("eth1", "02:00:00:00:00:0a", inside=True),
             Link("eth2", "02:00:00:00:00:0b", inside=True),
@@ -319,7 +279,7 @@ def test_member_interfaces_take_the_first_free_name() -> None:
 
 
 def test_links_of_an_earlier_life_are_restored() -> None:
-    table = Table(links=(Link("port", _MAC, inside=False),))
+    table = Machine(links=(Link("port", _MAC, inside=False),))
     table.ask(PlugNetwork(_MAC, (FixedIp("10.1.0.5", "10.1.0.0/24"),)))
     table.links = (Link("port", _MAC, inside=False),)
     table.done.clear()
@@ -331,8 +291,8 @@ def test_links_of_an_earlier_life_are_restored() -> None:
 
 
 def test_a_new_configuration_must_be_this_amphoras() -> None:
-    table = Table()
-    mine = f"[amphora_agent]\namphora_id = {_AMPHORA}\n".encode()
+    table = Machine()
+    mine = f"[amphora_agent]\namphora_id = {AMPHORA}\n".encode()
     assert table.ask(routes.PutConfig(mine)).status == 202
     assert len(table.did(effects.Reconfigure)) == 1
     for wrong in (b"[amphora_agent]\namphora_id = other\n", b"nonsense", b"\xff"):
