@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.laws import expect_no_orphan, held_vip
 from support.plant import Mortal, Plant
-from support.trials import NEAR, SCENARIOS, Trial
+from support.trials import NEAR, SCENARIOS, Trial, expect_no_failure
 
 from lbdrivers.errors import PermanentError, TemporaryError
 from lbdrivers.memory.faults import Hook
@@ -120,11 +120,7 @@ def cases(trial: Trial) -> list[tuple[str, int]]:
 
 def _strike(name: str, folder: Path, capsys: pytest.CaptureFixture[str], stride: int) -> None:
     trial = Trial(SCENARIOS[name], folder)
-    chosen = cases(trial)[::stride]
-    failures = [failure for kind, number in chosen for failure in struck(trial, kind, number)]
-    with capsys.disabled():
-        print(f"\n{name}, driver faults: {len(chosen)} cases", end="")
-    assert not failures, f"{len(failures)} failures:\n" + "\n".join(failures)
+    expect_no_failure(f"{name}, driver faults", cases(trial)[::stride], lambda case: struck(trial, *case), capsys)
 
 
 #: A prime, so that every verb meets every kind of fault in one scenario or another.

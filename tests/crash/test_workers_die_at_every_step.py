@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.laws import expect_no_orphan, held_vip
 from support.plant import Death, Mortal
-from support.trials import NEAR, SCENARIOS, Trial
+from support.trials import NEAR, SCENARIOS, Trial, expect_no_failure
 
 
 def dies_at(trial: Trial, boundary: int, *successors: int) -> Iterator[str]:
@@ -47,27 +47,36 @@ def dies_at(trial: Trial, boundary: int, *successors: int) -> Iterator[str]:
         plant.close()
 
 
+#: Of the deaths, and of the pairs of deaths, those that ``make test`` tries: every so manieth.
+STRIDE, STRIDE_OF_PAIRS = 3, 97
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_death_before_and_after_steps_sampled(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _once(name, tmp_path, capsys, STRIDE)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_death_before_and_after_each_step(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    trial = Trial(SCENARIOS[name], tmp_path)
+    _once(name, tmp_path, capsys, 1)
+
+
+def _once(name: str, folder: Path, capsys: pytest.CaptureFixture[str], stride: int) -> None:
+    trial = Trial(SCENARIOS[name], folder)
     boundaries = trial.whole()
     assert len(boundaries) >= 4
     assert all(text.startswith("before") for text in boundaries[::2])
     # After a step is before the next one: the same state, tried once.
-    cases = (*range(0, len(boundaries), 2), len(boundaries) - 1)
-    failures = [failure for n in cases for failure in dies_at(trial, n)]
-    with capsys.disabled():
-        print(f"\n{name}: {len(boundaries)} boundaries, {len(cases)} cases", end="")
-    assert not failures, f"{len(failures)} failures:\n" + "\n".join(failures)
-
-
-#: Of the pairs of deaths, those that ``make test`` tries: every so manieth.
-STRIDE = 61
+    cases = (*range(0, len(boundaries), 2 * stride), len(boundaries) - 1)
+    title = f"{name}, {len(boundaries)} boundaries"
+    expect_no_failure(title, cases, lambda n: dies_at(trial, n), capsys)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_death_twice_in_a_row_sampled(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _twice(name, tmp_path, capsys, STRIDE)
+    _twice(name, tmp_path, capsys, STRIDE_OF_PAIRS)
 
 
 @pytest.mark.long
@@ -82,7 +91,4 @@ def _twice(name: str, folder: Path, capsys: pytest.CaptureFixture[str], stride: 
     first = len(trial.whole())
     # After a step is before the next one: the same state. A successor takes up what is there and does the rest.
     pairs = [(one, other) for one in range(0, first, 2) for other in range(0, first + 8, 2)][::stride]
-    failures = [failure for one, other in pairs for failure in dies_at(trial, one, other)]
-    with capsys.disabled():
-        print(f"\n{name}, twice: {len(pairs)} cases", end="")
-    assert not failures, f"{len(failures)} failures:\n" + "\n".join(failures)
+    expect_no_failure(f"{name}, twice", pairs, lambda pair: dies_at(trial, *pair), capsys)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+import pytest
 from support import bundles
 from support.laws import expect_exactly
 from support.memory_cloud import World
@@ -18,6 +20,7 @@ from lbdrivers.memory.faults import Hook, nothing
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.reconcile.engine import Engine
 
+Case = TypeVar("Case")
 HERE, THERE = (bundles.ident(f"subnet {name}") for name in ("here", "there"))
 
 
@@ -189,3 +192,17 @@ class Trial:
         assert entry is not None and entry.settled and entry.lease is None and entry.cause is None
         assert entry.applied == wanted
         expect_exactly(plant.world, wanted, vip)
+
+
+def expect_no_failure(
+    title: str, cases: Sequence[Case], attempt: Callable[[Case], Iterator[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Try every case; how many there were is printed.
+
+    :param attempt: tries one; what went wrong.
+    :raises AssertionError: with all that went wrong in any of them.
+    """
+    failures = [failure for case in cases for failure in attempt(case)]
+    with capsys.disabled():
+        print(f"\n{title}: {len(cases)} cases", end="")
+    assert not failures, f"{len(failures)} failures:\n" + "\n".join(failures)
