@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support.commands import Command
 
 from examples.demo import leftovers
 from examples.demo.client import Client
@@ -64,14 +65,13 @@ class Lab:
         self.file.write_text(yaml.safe_dump(body))
         return str(self.file)
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str) -> Command:
         """The command, on its way."""
-        silent = subprocess.DEVNULL
-        return subprocess.Popen([PROGRAM, *self._global, *arguments], stdin=silent, stdout=silent, stderr=silent)
+        return Command(*self._global, *arguments)
 
-    def run(self, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-        """The command to its end, with the wanted exit status."""
-        result = subprocess.run([PROGRAM, *self._global, *arguments], capture_output=True, text=True, timeout=100)
+    def run(self, *arguments: str, status: int = 0, limit: float = 100) -> subprocess.CompletedProcess[str]:
+        """The command to its end, within so many seconds, with the wanted exit status."""
+        result = self.start(*arguments).wait(limit)
         assert result.returncode == status, f"{arguments}: {result.returncode}\n{result.stdout}\n{result.stderr}"
         return result
 
@@ -143,4 +143,5 @@ def lab() -> Iterator[Lab]:
         made.world.close()
         leftovers.clean(state)
         shutil.rmtree(state, ignore_errors=True)
-        made.file.unlink(missing_ok=True)
+        for file in state.parent.glob(f"{state.name}.*"):  # the document, configuration, what daemons said
+            file.unlink()

@@ -1,6 +1,7 @@
 """Commands killed (SIGKILL) at random moments, on real daemons: the next one finishes what was begun.
 
-Each verb is killed a handful of times here, and often enough for sixty in all among the long tests.
+Here one killed command of a lone amphora follows another, so that each begins with what the one before left; among the
+long tests each verb of a pair is killed by itself, often enough for sixty in all, and the same command takes it up.
 """
 
 from __future__ import annotations
@@ -85,10 +86,60 @@ def moments() -> random.Random:
     return random.Random(seed)
 
 
+#: Kills, and how many of them follow each other before a command may end its work.
+KILLS, IN_A_ROW = 21, 7
+
+
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", VERBS)
-def test_killed_once(lab: Lab, moments: random.Random, name: str) -> None:
-    _kill(lab, moments, VERBS[name], 1)
+def test_killed_one_after_another(lab: Lab, moments: random.Random) -> None:
+    configuration = lab.file.with_suffix(".conf")
+    configuration.write_text("[controller_worker]\nloadbalancer_topology = SINGLE\n")
+    lab.options = ("--config-file", str(configuration))
+    try:
+        _kill_one_after_another(lab, moments)
+    finally:
+        lab.options = ()
+        configuration.unlink()
+
+
+def _kill_one_after_another(lab: Lab, moments: random.Random) -> None:
+    nothing(lab)
+    started = time.monotonic()
+    running(lab)
+    whole = time.monotonic() - started
+    kills = 0
+    for attempt in range(1, 2 * KILLS):
+        killed = lab.start(*moments.choice(sensible(lab)))
+        time.sleep(moments.uniform(0, whole))
+        kills += not killed.ended
+        killed.kill()
+        if attempt % IN_A_ROW == 0:
+            if status(lab) == "PENDING_DELETE":
+                lab.run("delete", "web")
+            running(lab)
+            expect_whole(lab, VERBS["create"], 1)
+            if kills >= KILLS:
+                break
+    print(f"{kills} killed")
+    assert kills >= 20
+    nothing(lab)
+
+
+def sensible(lab: Lab) -> list[tuple[str, ...]]:
+    """Commands that have something to do now: one that is being deleted, say, can only be deleted."""
+    current = status(lab)
+    if current == "PENDING_DELETE":
+        return [("delete", "web")]
+    commands = [apply(lab)]
+    if current is not None:
+        commands = [apply(lab), unplug(lab), ("failover", "web"), ("failover", "web"), ("delete", "web")]
+    return commands
+
+
+def status(lab: Lab) -> str | None:
+    """Of its provisioning; None when there is none."""
+    found = lab.ask("list")["loadbalancers"]
+    return found[0]["provisioning_status"] if found else None
 
 
 @pytest.mark.long
@@ -112,7 +163,6 @@ def _kill(lab: Lab, moments: random.Random, verb: Verb, times: int) -> set[tuple
         killed = lab.start(*verb.command(lab))
         time.sleep(moments.uniform(0.1, whole))
         killed.kill()
-        killed.wait()
         reached.add((len(lab.machines()), tuple(lab.ports()), len(lab.world.haproxy_processes())))
         take_up(lab, verb)
         expect_whole(lab, verb)
@@ -126,18 +176,19 @@ def take_up(lab: Lab, verb: Verb) -> None:
     lab.run(*verb.command(lab))
 
 
-def expect_whole(lab: Lab, verb: Verb) -> None:
+def expect_whole(lab: Lab, verb: Verb, amphorae: int = 2) -> None:
+    """It is what the verb was for: with so many amphorae, nothing missing, nothing double."""
     if verb.member_ports is None:
         assert (lab.machines(), lab.ports()) == (set(), [])
         return
     wanted = PORTS if verb.member_ports else PORTS[:2]
-    assert len(lab.machines()) == 2
+    assert len(lab.machines()) == amphorae
     vips = [name for name in lab.ports() if name not in PORTS]
     assert len(vips) == 1
-    assert sorted(name for name in lab.ports() if name in PORTS) == sorted(wanted * 2)
+    assert sorted(name for name in lab.ports() if name in PORTS) == sorted(wanted * amphorae)
     shown = lab.ask("show", "web")
     assert (shown["provisioning_status"], shown["cause"]) == ("ACTIVE", None)
-    assert [appliance["status"] for appliance in shown["appliances"]] == ["ALLOCATED", "ALLOCATED"]
+    assert [appliance["status"] for appliance in shown["appliances"]] == ["ALLOCATED"] * amphorae
     assert shown["vip_address"] == document()["loadbalancer"]["vip_address"]
     if verb.member_ports:
         lab.eventually(lambda: lab.client().burst(4) == {"web-1": 2, "web-2": 2})

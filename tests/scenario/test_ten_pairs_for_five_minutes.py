@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from typing import Any
 
 import pytest
 import yaml
-from scenario.conftest import PROGRAM, Lab, document
+from scenario.conftest import Lab, document
 
 from examples.demo.client import Answer, Client
 
@@ -59,10 +58,7 @@ class Pair:
 
     def command(self, *arguments: str) -> str:
         """:raises AssertionError: when it fails."""
-        words = [PROGRAM, "--state", str(self.lab.state), *arguments]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=200, check=False)
-        assert done.returncode == 0, f"{arguments}: {done.stdout}\n{done.stderr}"
-        return done.stdout
+        return self.lab.run(*arguments, limit=200).stdout
 
     def ask(self) -> None:
         """One request; its answer is remembered."""
