@@ -100,7 +100,7 @@ def test_a_refused_file_leaves_the_old_one_where_it_was() -> None:
 
 def test_of_a_new_member_haproxy_checks_that_member_alone() -> None:
     table = running(1)
-    assert table.ask(routes.UploadHaproxy(_AMPHORA, _BALANCER, text(1, 2))).status == 202
+    assert table.ask(routes.UploadHaproxy(AMPHORA, _BALANCER, text(1, 2))).status == 202
     (check,) = table.did(effects.RunProgram)
     assert table.layout.haproxy_excerpt(_BALANCER) in check.command
     part = next(one.content for one in table.did(effects.WriteFile) if one.path.endswith(".excerpt"))
@@ -112,7 +112,7 @@ def test_of_a_new_member_haproxy_checks_that_member_alone() -> None:
 def test_what_haproxy_dislikes_about_a_new_member_it_says_of_the_whole_file() -> None:
     table = running(1)
     table.check = Finished(ok=False, words="[ALERT] no")
-    assert table.ask(routes.UploadHaproxy(_AMPHORA, _BALANCER, text(1, 2))).status == 400
+    assert table.ask(routes.UploadHaproxy(AMPHORA, _BALANCER, text(1, 2))).status == 400
     checked = [check.command for check in table.did(effects.RunProgram)]
     assert [table.layout.haproxy_new(_BALANCER) in command for command in checked] == [False, True]
     assert table.files[table.layout.haproxy_config(_BALANCER)] == text(1)
@@ -121,7 +121,7 @@ def test_what_haproxy_dislikes_about_a_new_member_it_says_of_the_whole_file() ->
 def test_beside_a_new_certificate_a_new_member_is_not_checked_alone() -> None:
     table = running(1)
     table.ask(routes.PutCertificate(_BALANCER, "abc.pem", b"one"))
-    assert table.ask(routes.UploadHaproxy(_AMPHORA, _BALANCER, text(1, 2))).status == 202
+    assert table.ask(routes.UploadHaproxy(AMPHORA, _BALANCER, text(1, 2))).status == 202
     (check,) = table.did(effects.RunProgram)
     assert table.layout.haproxy_new(_BALANCER) in check.command
 
