@@ -104,16 +104,22 @@ def test_killed_one_after_another(lab: Lab, moments: random.Random) -> None:
 
 def _kill_one_after_another(lab: Lab, moments: random.Random) -> None:
     nothing(lab)
-    started = time.monotonic()
-    running(lab)
-    whole = time.monotonic() - started
+    #: How long a command of each kind takes at most, as far as it is known.
+    whole: dict[str, float] = {}
     kills = 0
-    for attempt in range(1, 2 * KILLS):
-        killed = lab.start(*moments.choice(sensible(lab)))
-        time.sleep(moments.uniform(0, whole))
-        kills += not killed.ended
+    for attempt in range(1, 3 * KILLS):
+        command = moments.choice(sensible(lab))
+        started = time.monotonic()
+        moment = moments.uniform(0, whole.get(command[0], 2.0))
+        killed = lab.start(*command)
+        while not killed.ended and time.monotonic() < started + moment:
+            time.sleep(0.005)
+        if killed.ended:
+            whole[command[0]] = max(0.5, time.monotonic() - started)
+        else:
+            kills += 1
         killed.kill()
-        if attempt % IN_A_ROW == 0:
+        if attempt % IN_A_ROW == 0 or kills >= KILLS:
             if status(lab) == "PENDING_DELETE":
                 lab.run("delete", "web")
             running(lab)
