@@ -13,13 +13,15 @@ LONG_PACKAGES := etcd-server qemu-system-x86 busybox-static zookeeper
 PACKAGES := $(RUN_PACKAGES)
 test test-long coverage bench: PACKAGES += $(TEST_PACKAGES)
 bench: PACKAGES += wrk
+demo-ovn: PACKAGES := iproute2 procps util-linux python3-venv $(OVN_PACKAGES)
 test-long: PACKAGES += $(LONG_PACKAGES)
 
-.PHONY: demo test test-long coverage bench setup packages clean
+.PHONY: demo demo-ovn test test-long coverage bench setup packages clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       a highly available load balancer on this machine, step by step"
+	@echo "make demo-ovn   the same with Open vSwitch instead of appliances, on a private OVN"
 	@echo "make test       lint, types, import contracts, all tests"
 	@echo "make test-long  what takes minutes: long fuzzing, soak"
 	@echo "make coverage   what the tests reach of each pure module; fails below 95 %"
@@ -39,7 +41,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 # One stamp for each set of extras; the tests' set includes the other.
-$(VENV)/.amphora $(VENV)/.test: setup.cfg pyproject.toml | $(VENV)/bin/python
+$(VENV)/.amphora $(VENV)/.amphora,ovn $(VENV)/.test: setup.cfg pyproject.toml | $(VENV)/bin/python
 	@echo "installing Python packages into $(VENV)"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[$(subst .,,$(notdir $@))]'
 	@touch $@
@@ -53,6 +55,9 @@ setup: packages $(VENV)/.test .haproxy-3.0/haproxy
 
 demo: packages $(VENV)/.amphora
 	@$(BIN)/python -m examples.demo
+
+demo-ovn: packages $(VENV)/.amphora,ovn
+	@$(BIN)/python -m examples.ovn_demo
 
 test: setup
 	@$(BIN)/ruff check .

@@ -11,21 +11,20 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
 from rich.text import Text
 
 from examples.demo import leftovers
 from examples.demo.client import Client, SteadyLoad
+from examples.demo.commands import Commands
 from examples.demo.health import HealthManager, write_configuration
+from examples.demo.story import Broken, Story, milliseconds, require
 from examples.demo.world import World
 from lbdrivers.errors import DriverError
 from lbdrivers_amphora.site import unprivileged
@@ -40,96 +39,12 @@ TAKEOVER_LIMIT_MS = 1000
 DETECT_LIMIT_MS = 6000
 
 
-class Broken(Exception):
-    """A step did not hold."""
-
-
-class Story:
-    """Tells the steps on the terminal, with the time that each took."""
-
-    def __init__(self) -> None:
-        self.console = Console(highlight=False)
-        self.failures: list[str] = []
-        self._number = 0
-
-    @contextlib.contextmanager
-    def step(self, title: str) -> Iterator[None]:
-        """One numbered step; a Broken inside marks it and ends the story."""
-        self._number += 1
-        self.console.print()
-        self.console.print(Text.assemble((f" {self._number} ", "bold reverse"), (f" {title}", "bold")))
-        started = time.monotonic()
-        try:
-            yield
-        except Broken as error:
-            self.failures.append(str(error))
-            self.say(f"failed: {error}", "bold red", "✗")
-            raise
-        finally:
-            self.say(f"{time.monotonic() - started:.2f} s", "dim", "⏱")
-
-    def say(self, text: str, style: str = "", mark: str = "·") -> None:
-        """One line below the current step."""
-        self.console.print(Text.assemble(("     ", ""), (f"{mark} ", "cyan"), (text, style)), soft_wrap=True)
-
-    def ok(self, text: str) -> None:
-        """One line about something that held."""
-        self.say(text, "", "✓")
-
-    def quote(self, text: str) -> None:
-        """Output of a command, indented."""
-        for line in text.rstrip().splitlines():
-            self.console.print(Text("     ").append_text(Text.from_ansi(line)), soft_wrap=True)
-
-
-class Commands:
-    """Runs the ``lbdrivers`` command as a user would."""
-
-    def __init__(self, story: Story, state: Path) -> None:
-        self._story = story
-        self.configuration = write_configuration(state)
-        self._environment = {**os.environ, "LBDRIVERS_STATE_PATH": str(state), "COLUMNS": "110"}
-        if story.console.is_terminal:
-            self._environment["FORCE_COLOR"] = "1"
-        self._program = str(Path(sys.executable).parent / "lbdrivers")
-
-    def show(self, *arguments: str) -> None:
-        """Run it in front of the audience."""
-        self._story.console.print(Text(f"     $ lbdrivers {' '.join(arguments)}", "bold green"))
-        result = self._run(*arguments)
-        self._story.quote(result.stdout + result.stderr)
-        if result.returncode != 0:
-            raise Broken(f"lbdrivers {arguments[0]} ended with exit status {result.returncode}")
-
-    def ask(self, *arguments: str) -> dict[str, Any]:
-        """Run it with --json behind the scenes."""
-        result = self._run(*arguments, "--json")
-        if result.returncode != 0:
-            raise Broken(f"lbdrivers {arguments[0]}: {result.stderr.strip()}")
-        answer: dict[str, Any] = json.loads(result.stdout)
-        return answer
-
-    def watch(self) -> HealthManager:
-        """A health manager, in the background."""
-        return HealthManager(self._program, self.configuration, self._environment)
-
-    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [self._program, "--config-file", str(self.configuration), *arguments]
-        return subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False, timeout=180)
-
-
-def require(condition: bool, otherwise: str) -> None:
-    """The step holds only if the condition does."""
-    if not condition:
-        raise Broken(otherwise)
-
-
 class Demonstration:
     """The steps."""
 
     def __init__(self, story: Story, state: Path) -> None:
         self.story = story
-        self.commands = Commands(story, state)
+        self.commands = Commands(story, state, write_configuration(state))
         self.state = state
         self.figures: dict[str, Any] = {
             "create_ms": None,
@@ -215,7 +130,7 @@ class Demonstration:
         require(self.figures["first_response_ms"] <= FIRST_RESPONSE_LIMIT_MS, "the first response came too late")
 
     def _watch(self) -> None:
-        self._health = self.commands.watch()
+        self._health = HealthManager(self.commands.program, self.commands.configuration, self.commands.environment)
         started = time.monotonic()
         while self.commands.ask("show", self.name)["operating_status"] != "ONLINE":
             require(time.monotonic() - started < 30, "no heartbeats within 30 s")
@@ -347,11 +262,6 @@ class Demonstration:
                     if member["name"] == name and member["operating_status"] == status:
                         return time.monotonic() - started
             require(time.monotonic() - started < limit, f"{name} did not become {status} within {limit} s")
-
-
-def milliseconds(seconds: float) -> int:
-    """Rounded for people."""
-    return round(seconds * 1000)
 
 
 def prepare() -> Path:

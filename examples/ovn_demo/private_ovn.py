@@ -31,10 +31,15 @@ class PrivateOvn:
     """An OVN in a temporary folder, from now until ``close``; a context manager.
 
     :param switching: whether packets pass: with a hypervisor, Open vSwitch and ovn-controller.
+    :param folder: its folder, which must not be there yet and goes in the end; default: a temporary one.
     """
 
-    def __init__(self, *, switching: bool = False) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="lbdrivers-ovn-"))
+    def __init__(self, *, switching: bool = False, folder: Path | None = None) -> None:
+        if folder is None:
+            self.folder = Path(tempfile.mkdtemp(prefix="lbdrivers-ovn-"))
+        else:
+            folder.mkdir(mode=0o700)
+            self.folder = folder
         folders = ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR", "OVN_RUNDIR", "OVN_LOGDIR", "OVN_DBDIR")
         self._environment = {**os.environ, **dict.fromkeys(folders, str(self.folder))}
         self._processes: dict[str, subprocess.Popen[Any]] = {}

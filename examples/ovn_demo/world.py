@@ -96,12 +96,15 @@ class World:
 
         return Talk(self._guests[client].call(opened))
 
-    def tcp(self, client: str, address: str, port: int, count: int) -> Counter[str]:
-        """Who answers so many new connections; "failed" counts those that nobody did."""
+    def tcp(self, client: str, address: str, port: int, count: int, patience: float = PATIENCE) -> Counter[str]:
+        """Who answers so many new connections; "failed" counts those that nobody did.
+
+        :param patience: seconds for each.
+        """
 
         def one() -> str:
             try:
-                with socket.create_connection((address, port), PATIENCE) as connection:
+                with socket.create_connection((address, port), patience) as connection:
                     connection.sendall(b"who\n")
                     return connection.recv(100).decode().strip() or "failed"
             except OSError:

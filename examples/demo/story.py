@@ -1,0 +1,63 @@
+"""A demonstration told step by step on the terminal, with the time that each step took."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.text import Text
+
+
+class Broken(Exception):
+    """A step did not hold."""
+
+
+class Story:
+    """Tells the steps on the terminal, with the time that each took."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False)
+        self.failures: list[str] = []
+        self._number = 0
+
+    @contextlib.contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        """One numbered step; a Broken inside marks it and ends the story."""
+        self._number += 1
+        self.console.print()
+        self.console.print(Text.assemble((f" {self._number} ", "bold reverse"), (f" {title}", "bold")))
+        started = time.monotonic()
+        try:
+            yield
+        except Broken as error:
+            self.failures.append(str(error))
+            self.say(f"failed: {error}", "bold red", "✗")
+            raise
+        finally:
+            self.say(f"{time.monotonic() - started:.2f} s", "dim", "⏱")
+
+    def say(self, text: str, style: str = "", mark: str = "·") -> None:
+        """One line below the current step."""
+        self.console.print(Text.assemble(("     ", ""), (f"{mark} ", "cyan"), (text, style)), soft_wrap=True)
+
+    def ok(self, text: str) -> None:
+        """One line about something that held."""
+        self.say(text, "", "✓")
+
+    def quote(self, text: str) -> None:
+        """Output of a command, indented."""
+        for line in text.rstrip().splitlines():
+            self.console.print(Text("     ").append_text(Text.from_ansi(line)), soft_wrap=True)
+
+
+def require(condition: bool, otherwise: str) -> None:
+    """The step holds only if the condition does."""
+    if not condition:
+        raise Broken(otherwise)
+
+
+def milliseconds(seconds: float) -> int:
+    """Rounded for people."""
+    return round(seconds * 1000)
