@@ -9,14 +9,17 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from support import haproxy
-from support.bundles import WITHOUT_FILES, bundle, facts
+from support.bundles import RENDERED, bundle, facts
+from support.furnished import furnish
 from support.merged import merged
 
 from lbdrivers.model.resources import LoadBalancer
@@ -32,8 +35,12 @@ _AT_ONCE, _PER_TASK = 100, 1000
 _MANY = 100_000
 
 
-def _drawn(number: int, count: int) -> Iterator[Configuration]:
-    """Configurations of so many drawn trees, each read back from its text; ``number`` decides which."""
+def _drawn(number: int, count: int, certificates: str) -> Iterator[Configuration]:
+    """Configurations of so many drawn trees, each read back from its text; ``number`` decides which.
+
+    :param certificates: folder in which the files that they refer to are put.
+    """
+    appliance = facts(log_socket="/run/log", certificate_path=certificates)
     found: list[Configuration] = []
 
     @seed(number)
@@ -44,9 +51,11 @@ def _drawn(number: int, count: int) -> Iterator[Configuration]:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(trees(WITHOUT_FILES))
+    @given(trees(RENDERED))
     def draw(tree: LoadBalancer) -> None:
-        configuration = translate(bundle(tree), facts(log_socket="/run/log"))
+        made = bundle(tree)
+        furnish(made, appliance)
+        configuration = translate(made, appliance)
         text = render(configuration)
         assert parse(text) == configuration
         written = [tokenize(line)[0] for line in text.splitlines() if line and not line.startswith("#")]
@@ -80,15 +89,24 @@ def _refused(configurations: list[Configuration]) -> str:
     return ""
 
 
+def _speaks_tls(configuration: Configuration) -> bool:
+    binds = (line for frontend in configuration.frontends for line in frontend.lines if line[0] == "bind")
+    servers = (server for backend in configuration.backends for server in backend.servers)
+    return any("ssl" in line for line in binds) or any(server.tls for server in servers)
+
+
 def _task(number: int) -> tuple[int, str]:
     """Trees seen, and what HAProxy had to say against them."""
-    found = list(_drawn(number, _PER_TASK))
-    return len(found), _refused(found)
+    with tempfile.TemporaryDirectory(prefix="lbd-certs-") as folder:
+        found = list(_drawn(number, _PER_TASK, folder))
+        return len(found), _refused(found)
 
 
-def test_hundreds_of_trees() -> None:
-    found = list(_drawn(0, 330))
+def test_hundreds_of_trees(tmp_path: Path) -> None:
+    found = list(_drawn(0, 330, str(tmp_path)))
     assert len(found) >= 300
+    # With certificates, too: listeners that show them, and members that must.
+    assert 30 < sum(_speaks_tls(one) for one in found) < 300
     assert _refused(found) == ""
 
 

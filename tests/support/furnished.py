@@ -27,16 +27,21 @@ def contents() -> dict[TlsPart, bytes]:
     }
 
 
+def furnish(bundle: Bundle, facts: Facts) -> None:
+    """Write every file of the bundle under the facts' folder of certificates."""
+    folder = Path(facts.certificate_path, bundle.load_balancer.id)
+    folder.mkdir(exist_ok=True)
+    for (part, _), name in bundle.tls.names.items():
+        secret = bundle.tls.contents.get(name)
+        (folder / name).write_bytes(contents()[part] if secret is None else secret.reveal())
+    for name, text in certificate_lists(bundle, facts).items():
+        (folder / name).write_bytes(text)
+
+
 @contextmanager
 def furnished(bundle: Bundle, facts: Facts) -> Iterator[Facts]:
     """The facts of an appliance that has every file of the bundle, in a folder that goes away afterwards."""
     with tempfile.TemporaryDirectory(prefix="lbd-certs-") as path:
         made = replace(facts, certificate_path=path)
-        folder = Path(path, bundle.load_balancer.id)
-        folder.mkdir()
-        for (part, _), name in bundle.tls.names.items():
-            secret = bundle.tls.contents.get(name)
-            (folder / name).write_bytes(contents()[part] if secret is None else secret.reveal())
-        for name, text in certificate_lists(bundle, made).items():
-            (folder / name).write_bytes(text)
+        furnish(bundle, made)
         yield made
