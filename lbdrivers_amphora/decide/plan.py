@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from lbdrivers.drivers.amphora import Bundle, Facts
+from lbdrivers.drivers.amphora import Bundle, Facts, TlsPart
 from lbdrivers.drivers.provider import Mildness, PlannedAction
 from lbdrivers.model.changes import Change, Created, Deleted, Ordered, apply_changes, diff
 from lbdrivers.model.infra import Delta
@@ -112,9 +112,12 @@ def renewal(bundle: Bundle, wanted: Mapping[str, str], shown: Mapping[str, str])
 
     :param wanted: revisions of the files of the bundle; :param shown: those that its appliance shows.
     """
-    if any(name in bundle.tls.contents and shown.get(name) != revision for name, revision in wanted.items()):
-        subject = f"load balancer {_name(bundle.load_balancer)}"
-        yield PlannedAction(subject, "renew certificates", Mildness.RUNTIME)
+    stale = {name for name, revision in wanted.items() if name in bundle.tls.contents and shown.get(name) != revision}
+    if not stale:
+        return
+    trusted = {name for (part, _), name in bundle.tls.names.items() if part is not TlsPart.CERTIFICATE}
+    mildness = Mildness.RELOAD if stale & trusted else Mildness.RUNTIME
+    yield PlannedAction(f"load balancer {_name(bundle.load_balancer)}", "renew certificates", mildness)
 
 
 def _subject(change: Change) -> str:

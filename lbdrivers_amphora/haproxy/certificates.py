@@ -4,8 +4,13 @@ Law: pure. Files of a load balancer are in one folder; a list of certificates (c
 counts is content, not names: where one file takes the place of another, the process keeps the name that it
 knows and gets the new content. What cannot be said so raises ``NotAtRuntime``, and is a reload.
 
+Whom the process trusts changes by a reload alone. HAProxy 2.6 and 3.0 take another authority or revocation list
+at run time, but do not tell connections to members that show no certificate; with one, and for clients, what was
+told reaches no default certificate that is renewed later, and the worker may crash at the next change.
+
 Sources: HAProxy 2.6 management guide, section 9.3 ("new", "set", "commit", "del ssl ..."); that the default
-certificate of a list cannot be deleted, and what is answered, was tried on the daemon and is proved by the tests.
+certificate of a list cannot be deleted, what is said above, and what is answered, was tried on the daemon and is
+proved by the tests.
 """
 
 from __future__ import annotations
@@ -23,7 +28,8 @@ from lbdrivers_amphora.haproxy.word import Line
 
 _LIST, _DEFAULT = "crt-list", "default"
 #: Keyword in front of a file -> what the runtime commands call such a file.
-_KINDS = {"crt": "cert", "ca-file": "ca-file", "crl-file": "crl-file", _DEFAULT: "cert"}
+_CERTIFICATE_KIND = "cert"
+_KINDS = {"crt": _CERTIFICATE_KIND, "ca-file": "ca-file", "crl-file": "crl-file", _DEFAULT: _CERTIFICATE_KIND}
 #: Bytes of a payload; HAProxy takes a command into one buffer of 16,384 (tune.bufsize).
 _LARGEST_PAYLOAD = 15_000
 _SAFE = re.compile(r"[A-Za-z0-9._/-]+")
@@ -152,6 +158,9 @@ def exchange(folder: str, running: Files, wanted: Files, stores: Mapping[str, st
         for name, target in becomes.items()
         if name != target or running.digests.get(name) != wanted.digests.get(target)
     ]
+    for load in loads:
+        if load.kind != _CERTIFICATE_KIND:
+            raise NotAtRuntime(f"the file {load.source} changes who is trusted")
     held = _kinds(old, running)
     known = {stores.get(name, name) for name in held}
     for name in kinds:
@@ -223,7 +232,7 @@ def _kinds(slots: _Slots, files: Files) -> dict[str, str]:
     """File name -> kind, of everything that the configuration and its lists name, lists aside."""
     found = {name: _KINDS[keyword] for (_, keyword), name in slots.items() if keyword != _LIST}
     lists = {name for (_, keyword), name in slots.items() if keyword == _LIST}
-    found |= {entry: "cert" for name in sorted(lists) for entry in files.lists[name]}
+    found |= {entry: _CERTIFICATE_KIND for name in sorted(lists) for entry in files.lists[name]}
     return found
 
 
@@ -238,15 +247,17 @@ def _list_commands(
     """Entries that join and leave. The process appends, so those that stay must come first, in their order."""
     gains, losses = [], []
     for name in lists:
-        before, behind = running.lists[name][1:], wanted.lists[name][1:]
+        # In the process's names: a certificate that something else shows too may have been exchanged already.
+        before = tuple(stores.get(entry, entry) for entry in running.lists[name][1:])
+        behind = tuple(after[entry] for entry in wanted.lists[name][1:])
         if len({*wanted.lists[name]}) != len(wanted.lists[name]):
             raise NotAtRuntime(f"the list {name} has a certificate twice")
         stays = tuple(entry for entry in before if entry in behind)
         if behind[: len(stays)] != stays:
             raise NotAtRuntime(f"the list {name} has another order")
         place = f"{folder}/{name} {folder}"
-        gains += [f"add ssl crt-list {place}/{after[entry]}" for entry in behind[len(stays) :]]
-        losses += [f"del ssl crt-list {place}/{stores.get(entry, entry)}" for entry in before if entry not in behind]
+        gains += [f"add ssl crt-list {place}/{entry}" for entry in behind[len(stays) :]]
+        losses += [f"del ssl crt-list {place}/{entry}" for entry in before if entry not in behind]
     return gains, losses
 
 
@@ -333,7 +344,7 @@ def shows(load: Load, answer: str, content: bytes) -> bool:
         for body in _CERTIFICATE.findall(content)
     ]
     shown = _FINGERPRINT.findall(answer)
-    return shown == found[:1] if load.kind == "cert" else sorted(shown) == sorted(found)
+    return shown == found[:1] if load.kind == _CERTIFICATE_KIND else sorted(shown) == sorted(found)
 
 
 def entered(line: str) -> bool:

@@ -6,15 +6,16 @@ step a fresh one is the judge.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from support.bundles import WITHOUT_FILES, bundle, facts, listener, policy, rule
+from support.bundles import RENDERED, WITHOUT_FILES, bundle, facts, listener, policy, rule
+from support.following import Follower, differing
 from support.haproxy import Haproxy, free_port, loopback
-from support.haproxy_state import observed
 
 from lbdrivers.drivers.amphora import Vip
 from lbdrivers.features import Feature
@@ -23,21 +24,22 @@ from lbdrivers.testing.edits import edits
 from lbdrivers.testing.examples import rebuilt
 from lbdrivers.testing.strategies import trees
 from lbdrivers.testing.surroundings import ANYWHERE
-from lbdrivers_amphora.haproxy.answers import failures
-from lbdrivers_amphora.haproxy.ir import Configuration
+from lbdrivers_amphora.decide import tls
 from lbdrivers_amphora.haproxy.narrow import narrow
 from lbdrivers_amphora.haproxy.parse import parse
-from lbdrivers_amphora.haproxy.process import Process, read
+from lbdrivers_amphora.haproxy.process import Process
 from lbdrivers_amphora.haproxy.render import render
-from lbdrivers_amphora.haproxy.server_state import carry
-from lbdrivers_amphora.haproxy.transition import Nothing, Reload, Runtime, Transition, transition
+from lbdrivers_amphora.haproxy.transition import transition
 from lbdrivers_amphora.haproxy.translate import translate
 
-_VIP = loopback(0)
+_VIP, _OTHER_VIP = loopback(0), loopback(9)
 _AROUND = replace(
     ANYWHERE,
     member_addresses=(*(loopback(number) for number in range(1, 4)), "::1"),
     ports=tuple(free_port(_VIP) for _ in range(4)),
+    references=("www", "api", "shop"),
+    authority_references=("authority/clients", "authority/partners"),
+    revocation_references=("crl/clients", "crl/partners"),
 )
 _PORT = free_port(_VIP)
 #: Each case starts processes: to shrink a failure would take minutes.
@@ -57,6 +59,16 @@ _MEMBERS = frozenset(
         Feature.MEMBER_BACKUP,
         Feature.MEMBER_MONITOR_ADDRESS,
         Feature.PERSISTENCE_HTTP_COOKIE,
+    }
+)
+#: What certificates are about.
+_CERTIFICATES = frozenset(
+    {
+        Feature.LISTENER_TERMINATED_HTTPS,
+        Feature.POOL_TLS,
+        Feature.ALGORITHM_ROUND_ROBIN,
+        Feature.MEMBER_WEIGHT,
+        Feature.L7,
     }
 )
 
@@ -91,36 +103,68 @@ def _histories(draw: st.DrawFn, features: frozenset[Feature], longest: int) -> t
     return tuple(map(_served, found))
 
 
-def _configuration(haproxy: Haproxy, tree: LoadBalancer) -> Configuration:
-    return translate(bundle(tree, vips=(Vip(_VIP, "127.0.0.0/8"),)), facts(str(haproxy.base)))
+def _holds(history: Sequence[tuple[LoadBalancer, int]]) -> list[str]:
+    """:returns: how each step was done."""
+    kinds = []
+    with Haproxy() as process:
+        running = Follower(process, _VIP)
+        running.start(*history[0])
+        for tree, edition in history[1:]:
+            found, change = running.follow(tree, edition)
+            with Haproxy() as another:
+                fresh = Follower(another, _OTHER_VIP)
+                fresh.start(tree, edition)
+                assert differing(running.observed(), fresh.observed()) == {}, (found, change)
+            kinds.append(found.kind)
+    return kinds
 
 
-def _follow(running: Haproxy, before: Configuration, after: Configuration) -> Transition:
-    """Carry the transition out, as the agent does."""
-    found = transition(before, after, read(running.ask("show info"), running.ask("show acl")))
-    worker = running.worker()
-    if isinstance(found, Reload):
-        running.reload(after, carry(running.ask("show servers state"), after))
-    else:
-        running.write(after)
-        commands = found.commands if isinstance(found, Runtime) else ()
-        assert failures(commands, running.apply(commands)) == ()
-        assert running.worker() == worker
-    assert isinstance(found, Runtime | Reload | Nothing)
-    return found
+def _unrenewed(history: tuple[LoadBalancer, ...]) -> list[tuple[LoadBalancer, int]]:
+    return [(tree, 0) for tree in history]
 
 
-def _holds(history: tuple[LoadBalancer, ...]) -> None:
-    with Haproxy() as running:
-        before = _configuration(running, history[0])
-        running.start(before)
-        for tree in history[1:]:
-            after = _configuration(running, tree)
-            found = _follow(running, before, after)
-            with Haproxy() as fresh:
-                fresh.start(_configuration(fresh, tree))
-                assert observed(running) == observed(fresh), found
-            before = after
+@st.composite
+def _renewals(draw: st.DrawFn, features: frozenset[Feature], longest: int) -> tuple[tuple[LoadBalancer, int], ...]:
+    """Histories of what is shown and verified by TLS: references change, or what they refer to does."""
+    first = draw(trees(features, _AROUND).filter(_speaks_tls))
+    found = [(first, 0)]
+    for _ in range(draw(st.integers(1, longest))):
+        tree, edition = found[-1]
+        way = draw(st.sampled_from(("edit", "listener", "pool", "renew", "members")))
+        if way == "edit":
+            found.append((draw(edits(tree, features, _AROUND)), edition))
+        elif way == "renew":
+            found.append((tree, 1 - edition))
+        else:
+            other = draw(trees(features, _AROUND).filter(_speaks_tls))
+            found.append((_mixed(tree, other, way), edition))
+    return tuple((_served(tree), edition) for tree, edition in found)
+
+
+def _speaks_tls(tree: LoadBalancer) -> bool:
+    return bool(tls.uses(tree))
+
+
+_SHOWN = ("default_tls_container_ref", "sni_container_refs", "client_ca_tls_container_ref", "client_crl_container_ref")
+_ASKED = ("tls_container_ref", "ca_tls_container_ref", "crl_container_ref")
+
+
+def _mixed(tree: LoadBalancer, other: LoadBalancer, part: str) -> LoadBalancer:
+    """The tree with the references of another one, or without half of its members."""
+    if part == "members":
+        return rebuilt(tree, pools=tuple(rebuilt(one, members=one.members[::2]) for one in tree.pools))
+    listeners, pools = tree.listeners, tree.pools
+    terminated = [one for one in other.listeners if one.protocol is ListenerProtocol.TERMINATED_HTTPS]
+    if part == "listener" and terminated:
+        fields = {name: getattr(terminated[0], name) for name in (*_SHOWN, "client_authentication")}
+        listeners = tuple(
+            rebuilt(one, **fields) if one.protocol is ListenerProtocol.TERMINATED_HTTPS else one for one in listeners
+        )
+    asking = [one for one in other.pools if one.tls_enabled]
+    if part == "pool" and asking:
+        fields = {name: getattr(asking[0], name) for name in _ASKED}
+        pools = tuple(rebuilt(one, **fields) if one.tls_enabled else one for one in pools)
+    return rebuilt(tree, listeners=listeners, pools=pools)
 
 
 @settings(max_examples=100, deadline=None, phases=_PHASES, suppress_health_check=_SLOW)
@@ -138,18 +182,32 @@ def test_what_differs_is_all_that_has_to_be_read(history: tuple[LoadBalancer, ..
 @settings(max_examples=20, deadline=None, phases=_PHASES, suppress_health_check=_SLOW)
 @given(_histories(WITHOUT_FILES, longest=2))
 def test_any_edit(history: tuple[LoadBalancer, ...]) -> None:
-    _holds(history)
+    _holds(_unrenewed(history))
 
 
 @settings(max_examples=15, deadline=None, phases=_PHASES, suppress_health_check=_SLOW)
 @given(_histories(_MEMBERS, longest=3))
 def test_members_without_checks_and_rules(history: tuple[LoadBalancer, ...]) -> None:
-    _holds(history)
+    _holds(_unrenewed(history))
 
 
 @settings(max_examples=15, deadline=None, phases=_PHASES, suppress_health_check=_SLOW)
 @given(_histories(_MEMBERS | _CHECKS, longest=3))
 def test_members_with_checks(history: tuple[LoadBalancer, ...]) -> None:
+    _holds(_unrenewed(history))
+
+
+@settings(max_examples=10, deadline=None, phases=_PHASES, suppress_health_check=_SLOW)
+@given(_renewals(_CERTIFICATES, longest=3))
+def test_certificates(history: tuple[tuple[LoadBalancer, int], ...]) -> None:
+    _holds(history)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+@settings(max_examples=500, deadline=None, phases=_PHASES, suppress_health_check=_SLOW)
+@given(_renewals(_CERTIFICATES, longest=5) | _renewals(RENDERED, longest=5))
+def test_hundreds_of_renewals(history: tuple[tuple[LoadBalancer, int], ...]) -> None:
     _holds(history)
 
 
@@ -158,4 +216,4 @@ def test_members_with_checks(history: tuple[LoadBalancer, ...]) -> None:
 @settings(max_examples=1000, deadline=None, phases=_PHASES, suppress_health_check=_SLOW)
 @given(_histories(WITHOUT_FILES, longest=4) | _histories(_MEMBERS | _CHECKS, longest=6))
 def test_thousands_of_edits(history: tuple[LoadBalancer, ...]) -> None:
-    _holds(history)
+    _holds(_unrenewed(history))

@@ -58,10 +58,9 @@ def ask(
         socket.create_connection((address, port), timeout=5) as plain,
         context.wrap_socket(plain, server_hostname=name) as connection,
     ):
-        der = connection.getpeercert(binary_form=True) or b""
         chosen = connection.selected_alpn_protocol()
         about = (
-            hashlib.sha1(der, usedforsecurity=False).hexdigest().upper(),
+            fingerprint(connection),
             connection.version() or "",
             (connection.cipher() or ("",))[0],
             chosen,
@@ -79,6 +78,12 @@ def ask(
         raise ConnectionError("the server said nothing")
     headers = dict(line.split(": ", 1) for line in lines)
     return Answer(*about, status=int(first.split()[1]), headers=headers, body=body)
+
+
+def fingerprint(connection: ssl.SSLSocket) -> str:
+    """Of the certificate that the other side has shown, as HAProxy writes it."""
+    der = connection.getpeercert(binary_form=True) or b""
+    return hashlib.sha1(der, usedforsecurity=False).hexdigest().upper()
 
 
 class _Member(http.server.BaseHTTPRequestHandler):

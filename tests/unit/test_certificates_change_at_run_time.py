@@ -96,14 +96,14 @@ def test_a_certificate_that_others_use_is_not_loaded_or_deleted() -> None:
     assert found.removals == (f"del ssl crt-list {FOLDER}/{LIST} {FOLDER}/b.pem",)
 
 
-def test_authorities_and_lists_of_clients_are_loaded_in_place() -> None:
+@pytest.mark.parametrize("changed_field", ["client_ca_tls_container_ref", "client_crl_container_ref"])
+def test_which_clients_are_trusted_changes_by_a_reload(changed_field: str) -> None:
     fields = {"client_ca_tls_container_ref": "c", "client_crl_container_ref": "r"}
-    after = {"client_ca_tls_container_ref": "d", "client_crl_container_ref": "s"}
-    old, new = files(https(**fields)), files(https(**after))
-    found = changed(old, new)
-    assert found.loads == (load("ca-file", "c", "d"), load("crl-file", "r", "s"))
-    # For everything else both files are the same.
-    assert named_alike(found, old, new) == (old.configuration, old.configuration)
+    with pytest.raises(NotAtRuntime, match="changes who is trusted"):
+        changed(files(https(**fields)), files(https(**(fields | {changed_field: "d"}))))
+    with pytest.raises(NotAtRuntime, match="changes who is trusted"):
+        content = {fields[changed_field]: "renewed"}
+        changed(files(https(**fields)), files(https(**fields), **content))
 
 
 def backend(**fields: Any) -> tuple[Listener, Pool]:
@@ -112,15 +112,35 @@ def backend(**fields: Any) -> tuple[Listener, Pool]:
     return listener("http", 80, default_pool_id=behind.id), behind
 
 
-def test_what_members_are_shown_and_verified_by_is_loaded_in_place() -> None:
+def test_what_members_are_shown_is_loaded_in_place() -> None:
     (front, first), (_, second) = (
-        backend(tls_container_ref="a", ca_tls_container_ref="c"),
-        backend(tls_container_ref="b", ca_tls_container_ref="d"),
+        backend(tls_container_ref=reference, ca_tls_container_ref="c") for reference in ("a", "b")
     )
     old, new = files(front, pools=(first,)), files(front, pools=(second,))
     found = changed(old, new)
-    assert found.loads == (load("cert", "a", "b"), load("ca-file", "c", "d"))
+    assert found.loads == (load("cert", "a", "b"),)
+    # For everything else both files are the same.
     assert named_alike(found, old, new) == (old.configuration, old.configuration)
+
+
+@pytest.mark.parametrize("fields", [{}, {"tls_container_ref": "a"}])
+def test_which_members_are_trusted_changes_by_a_reload(fields: dict[str, str]) -> None:
+    (front, first), (_, second) = (backend(ca_tls_container_ref=name, **fields) for name in ("c", "d"))
+    with pytest.raises(NotAtRuntime, match="changes who is trusted"):
+        changed(files(front, pools=(first,)), files(front, pools=(second,)))
+
+
+def test_a_certificate_that_members_are_shown_too_stays_in_its_list() -> None:
+    """It is exchanged where it is; to add it once more would leave two entries."""
+    front = https("front", 444, sni_container_refs=("b",))
+    (plain, first), (_, second) = (backend(tls_container_ref=reference) for reference in ("b", "d"))
+    before, after = (
+        files(front, plain, pools=(first,)),
+        files(https("front", 444, sni_container_refs=("d",)), plain, pools=(second,)),
+    )
+    found = changed(before, after)
+    assert found.loads == (load("cert", "b", "d"),)
+    assert (found.gains, found.removals) == ((), ())
 
 
 def test_an_empty_pool_has_its_files_loaded_before_its_first_member() -> None:

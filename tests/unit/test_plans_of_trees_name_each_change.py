@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.bundles import bundle, facts, listener, member, policy, pool, rule, tree
 
-from lbdrivers.drivers.amphora import TlsFiles
+from lbdrivers.drivers.amphora import TlsFiles, TlsPart
 from lbdrivers.drivers.provider import Mildness
 from lbdrivers.model.resources import LoadBalancer, Member
 from lbdrivers.model.secret import Secret
@@ -118,3 +118,17 @@ def test_certificates_are_renewed_where_an_appliance_shows_others() -> None:
     assert list(renewal(made, wanted, {**wanted, "haproxy.cfg": "0"})) == []
     (found,) = renewal(made, wanted, {"haproxy.cfg": "1", "old.pem": "3"})
     assert (found.action, found.mildness) == ("renew certificates", Mildness.RUNTIME)
+
+
+@pytest.mark.parametrize(
+    ("part", "mildness"),
+    [
+        (TlsPart.CERTIFICATE, Mildness.RUNTIME),
+        (TlsPart.AUTHORITIES, Mildness.RELOAD),
+        (TlsPart.REVOCATIONS, Mildness.RELOAD),
+    ],
+)
+def test_who_is_trusted_changes_by_a_reload(part: TlsPart, mildness: Mildness) -> None:
+    made = bundle(https(), tls=TlsFiles({"new.pem": Secret(b"new")}, {(part, "reference"): "new.pem"}))
+    (found,) = renewal(made, {"new.pem": "2"}, {"new.pem": "1"})
+    assert found.mildness is mildness
