@@ -16,7 +16,7 @@ from lbdrivers.errors import InvalidInput, Problem
 from lbdrivers.model.resources import DATAGRAM_POOLS, LoadBalancer, PersistenceType, Pool
 from lbdrivers_ovn.external_ids import Content, PoolEntry, decode
 from lbdrivers_ovn.rows import BY_ADDRESS, CHECK_DISABLED, CHECK_MONITOR, CHECK_POOL, HealthCheckRow, LoadBalancerRow
-from lbdrivers_ovn.translate import Place, balance
+from lbdrivers_ovn.translate import Place, balance, transport
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 #: HealthMonitor field -> key of a health check's options; what ovn-northd takes where there is none.
@@ -162,7 +162,7 @@ def _canonical_pool(pool: Pool, place: Place) -> dict[str, Any]:
     return {
         "id": pool.id,
         "admin_state_up": pool.admin_state_up,
-        "protocol": pool.protocol,
+        "protocol": transport(pool).upper(),
         "lb_algorithm": pool.lb_algorithm,
         "session_persistence": None
         if seconds is None

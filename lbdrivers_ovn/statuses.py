@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lbdrivers.model.resources import LoadBalancer, Member, Pool
 from lbdrivers.model.status import OperatingStatus
-from lbdrivers_ovn.translate import monitored
+from lbdrivers_ovn.translate import monitored, transport
 
 ONLINE, OFFLINE = OperatingStatus.ONLINE, OperatingStatus.OFFLINE
 ERROR, DEGRADED = OperatingStatus.ERROR, OperatingStatus.DEGRADED
@@ -45,7 +45,7 @@ def member_status(
         return OperatingStatus.NO_MONITOR
     if member.address not in probed:
         return ERROR
-    found = monitors.get((member.address, member.protocol_port, pool.protocol.value.lower()))
+    found = monitors.get((member.address, member.protocol_port, transport(pool)))
     return ERROR if found is not None and found.status in ("offline", "error") else ONLINE
 
 

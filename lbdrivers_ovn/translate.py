@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from lbdrivers.model.infra import Subnet
-from lbdrivers.model.resources import Algorithm, HealthMonitor, Listener, LoadBalancer, Member, Pool
+from lbdrivers.model.resources import DATAGRAM_POOLS, Algorithm, HealthMonitor, Listener, LoadBalancer, Member, Pool
 from lbdrivers.model.status import OperatingStatus
 from lbdrivers.model.values import family
 from lbdrivers_ovn import names
@@ -81,11 +81,16 @@ def with_port(address: str, port: int) -> str:
 
 
 def balance(pool: Pool) -> Balance:
-    """How the pool's row has to balance."""
+    """How the pool's row has to balance. What members speak over TCP is all the same: nobody looks at it."""
     persistence = pool.session_persistence
     timeout = None if persistence is None else persistence.persistence_timeout or DEFAULT_AFFINITY_TIMEOUT
     fields = BY_ADDRESS if pool.lb_algorithm is Algorithm.SOURCE_IP else BY_FLOW
-    return Balance(pool.protocol.value.lower(), fields, timeout)
+    return Balance(transport(pool), fields, timeout)
+
+
+def transport(pool: Pool) -> str:
+    """The protocol that OVN balances for the pool: tcp, udp or sctp."""
+    return pool.protocol.value.lower() if pool.protocol in DATAGRAM_POOLS else "tcp"
 
 
 def monitored(pool: Pool) -> bool:

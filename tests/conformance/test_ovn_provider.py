@@ -30,7 +30,7 @@ def cloud() -> Iterator[OvnCloud]:
 @pytest.fixture
 def fixture(cloud: OvnCloud) -> Iterator[ProviderFixture]:
     """The provider; afterwards nothing of it may be left."""
-    yield ProviderFixture(make=cloud.provider, around=AROUND)
+    yield ProviderFixture(make=cloud.provider, around=AROUND, histories=6)
     assert not cloud.left()
 
 
