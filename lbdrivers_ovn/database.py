@@ -29,6 +29,8 @@ Row: TypeAlias = Any
 Listener: TypeAlias = Callable[[str, str, Row, Row | None], None]
 #: Seconds for the first connection. Later ones are the library's business; a run should fail soon, to be told.
 _FIRST_CONTACT = 5.0
+#: How often a change is tried that the server refuses.
+_ATTEMPTS = 3
 
 
 class Work:
@@ -95,21 +97,29 @@ class Database:
 
         :raises TemporaryError: when the database does not answer or refuses; what ``work`` raises passes.
         """
-        established = self._established()
-        command = _Command(established, work)
-        bundle = transaction.Transaction(
-            established, established.connection, timeout=self._settings.timeout, check_error=True, log_errors=False
-        )
-        bundle.add(command)
-        try:
-            bundle.commit()
-        except DriverError:
-            raise
-        except (exceptions.OvsdbAppException, RuntimeError, OSError) as error:
-            raise self._unreachable(error) from error
-        if command.written:
-            self.transactions += 1
-        return command.value
+        for _ in range(_ATTEMPTS):
+            established = self._established()
+            command = _Command(established, work)
+            bundle = transaction.Transaction(
+                established, established.connection, timeout=self._settings.timeout, check_error=True, log_errors=False
+            )
+            bundle.add(command)
+            try:
+                bundle.commit()
+            except DriverError:
+                raise
+            except RuntimeError as error:
+                # Somebody else has just inserted a row of that name: on a second look it is there.
+                refusal = error
+            except (exceptions.OvsdbAppException, OSError) as error:
+                raise self._unreachable(error) from error
+            else:
+                if command.written:
+                    self.transactions += 1
+                return command.value
+        raise TemporaryError(
+            "OVN's database refuses a change", f"{self._schema} at {self._settings.remote}: {refusal}"
+        ) from refusal
 
     def close(self) -> None:
         """Give the connection back; the next use makes another."""
