@@ -20,7 +20,7 @@ _FIRST_LINE = "# Configuration for loadbalancer "
 _KEYWORDS = {
     "global": (
         "master-worker stats server-state-file fd-hard-limit hard-stop-after "
-        "tune.ssl.cachesize user log nbthread cpu-map external-check insecure-fork-wanted"
+        "httpclient.ssl.verify tune.ssl.cachesize user log nbthread cpu-map external-check insecure-fork-wanted"
     ),
     "defaults": "log no retries option",
     "peers": "peer",
