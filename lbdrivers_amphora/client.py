@@ -55,6 +55,8 @@ _RENEWAL_MARGIN = 86400.0
 #: tuned's profile that keeps all CPUs but the first free for traffic.
 _ISOLATING_PROFILE = "amphora"
 _MILDEST_FIRST = tuple(Mildness)
+#: Capability of agents that say what is applied without all that they measure.
+_APPLIED = "applied"
 
 
 class RestAmphoraDriver:
@@ -129,7 +131,7 @@ class RestAmphoraDriver:
         haproxy = self._haproxy_files(bundle, facts)
         passed = self._datagrams(bundle, facts)
         keepalived = self._keepalived_text(bundle, facts)
-        report = self._report(machine, amphora_id)
+        report = self._applied(machine, amphora_id, facts)
         done = [self._configure_haproxy(machine, bundle, haproxy, report)]
         done += self._configure_datagrams(machine, bundle, passed, report)
         if keepalived is not None:
@@ -161,7 +163,7 @@ class RestAmphoraDriver:
             raise PermanentError(f"the load balancer cannot be written as a configuration: {error}") from error
 
     def _configure_haproxy(
-        self, machine: Machine, bundle: Bundle, files: tuple[bytes, dict[str, Secret]] | None, report: wire.Report
+        self, machine: Machine, bundle: Bundle, files: tuple[bytes, dict[str, Secret]] | None, report: wire.Applied
     ) -> Mildness:
         balancer, amphora_id = bundle.load_balancer.id, bundle.amphora_id
         if files is None:
@@ -181,7 +183,7 @@ class RestAmphoraDriver:
         return _mildness(answer)
 
     def _configure_datagrams(
-        self, machine: Machine, bundle: Bundle, wanted: datagrams.Datagrams, report: wire.Report
+        self, machine: Machine, bundle: Bundle, wanted: datagrams.Datagrams, report: wire.Applied
     ) -> list[Mildness]:
         def ask(request: Request, what: str) -> Answer:
             return self._demand(machine, bundle.amphora_id, request, what)
@@ -200,7 +202,7 @@ class RestAmphoraDriver:
             self._demand(machine, bundle.amphora_id, request, "upload a certificate")
         return bool(stale)
 
-    def _configure_keepalived(self, machine: Machine, amphora_id: str, text: bytes, report: wire.Report) -> Mildness:
+    def _configure_keepalived(self, machine: Machine, amphora_id: str, text: bytes, report: wire.Applied) -> Mildness:
         running = report.keepalived == DaemonState.RUNNING
         if running and report.revisions.get("keepalived.conf") == _md5(text):
             return Mildness.NOTHING
@@ -248,6 +250,15 @@ class RestAmphoraDriver:
         answer = self._demand(machine, amphora_id, routes.GetDetails(), "ask for details")
         try:
             return wire.Details.parse(answer.content)
+        except Malformed as error:
+            raise _strange(amphora_id, error) from error
+
+    def _applied(self, machine: Machine, amphora_id: str, facts: Facts) -> wire.Applied:
+        """What is there already; an agent that cannot say it alone says it within its statistics."""
+        request = routes.GetRevisions() if _APPLIED in facts.capabilities else routes.GetStatistics()
+        answer = self._demand(machine, amphora_id, request, "ask for what is applied")
+        try:
+            return wire.Applied.parse(answer.content)
         except Malformed as error:
             raise _strange(amphora_id, error) from error
 

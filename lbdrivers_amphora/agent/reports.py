@@ -6,7 +6,7 @@ Law: pure. Reads files, sockets and processes as they are now; nothing is rememb
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from lbdrivers_amphora.agent import balancers, certificates, datagrams, lvs, states
 from lbdrivers_amphora.agent.effects import (
@@ -29,12 +29,12 @@ from lbdrivers_amphora.agent.responses import Response, md5
 from lbdrivers_amphora.haproxy.ir import Configuration
 from lbdrivers_amphora.haproxy.parse import parse
 from lbdrivers_amphora.haproxy.stats import ProcessStatistics, parse_statistics
-from lbdrivers_amphora.wire.report import Extras, ListenerReport, PoolReport, Report
+from lbdrivers_amphora.wire.report import Applied, Extras, ListenerReport, PoolReport, Report
 
 API_VERSION = "1.0"
 #: Datagram socket of the appliance's log daemon.
 LOG_SOCKET = "/run/rsyslog/octavia/log"
-CAPABILITIES = ("death-notice", "revisions", "runtime", "statistics", "unplug")
+CAPABILITIES = ("applied", "death-notice", "revisions", "runtime", "statistics", "unplug")
 
 _RUNNING, _STOPPED = "RUNNING", "STOPPED"
 _TUNED_PROFILE_LIMIT = 1024
@@ -140,36 +140,64 @@ def statistics(layout: Layout) -> Program[Response]:
     return Response(200, (yield from report(layout)).to_json())
 
 
+def revisions(layout: Layout) -> Program[Response]:
+    """What is applied, without a look at members, of which there may be many: it is asked before each change."""
+    running = yield from _daemons(layout)
+    passed = yield from datagrams.reports(layout)
+    found = Applied(
+        layout.config.amphora_id, running.haproxy, running.keepalived, {**running.revisions, **passed.revisions}
+    )
+    return Response(200, found.to_json())
+
+
 def report(layout: Layout) -> Program[Report]:
     """What is measured, for whoever asks and for heartbeats: what is added here is in both."""
     listeners: dict[str, ListenerReport] = {}
     pools: dict[str, PoolReport] = {}
-    revisions: dict[str, str] = {}
-    pids: list[int] = []
-    for balancer in (yield from balancers.balancers(layout)):
-        pid = yield from do(ServicePid((yield from balancers.service(layout, balancer))))
-        if pid is None:
-            continue
-        pids.append(pid)
-        revisions |= yield from _revisions(layout, balancer)
+    running = yield from _daemons(layout)
+    for balancer in running.pids:
         found = yield from _measure(layout, balancer)
         listeners |= found[0]
         pools |= found[1]
     passed = yield from datagrams.reports(layout)
-    keepalived = yield from do(ServicePid(layout.keepalived()))
-    if keepalived is not None:
-        applied = yield from do(ReadFile(layout.keepalived_applied))
-        revisions |= {} if applied is None else {"keepalived.conf": md5(applied)}
     return Report(
         amphora_id=layout.config.amphora_id,
-        haproxy=_RUNNING if pids else _STOPPED,
-        keepalived=_STOPPED if keepalived is None else _RUNNING,
+        haproxy=running.haproxy,
+        keepalived=running.keepalived,
         holds_vip=(yield from _holds_vip(layout)),
         listeners=listeners | dict(passed.listeners),
         pools=pools | dict(passed.pools),
-        revisions=revisions | dict(passed.revisions),
-        haproxy_pids=tuple(pids),
+        revisions={**running.revisions, **passed.revisions},
+        haproxy_pids=tuple(running.pids.values()),
     )
+
+
+@dataclass(frozen=True)
+class _Daemons:
+    """Which run, and with what. :param pids: of HAProxy, by load balancer."""
+
+    pids: Mapping[str, int]
+    keepalived: str
+    revisions: Mapping[str, str]
+
+    @property
+    def haproxy(self) -> str:
+        return _RUNNING if self.pids else _STOPPED
+
+
+def _daemons(layout: Layout) -> Program[_Daemons]:
+    pids: dict[str, int] = {}
+    applied: dict[str, str] = {}
+    for balancer in (yield from balancers.balancers(layout)):
+        pid = yield from do(ServicePid((yield from balancers.service(layout, balancer))))
+        if pid is not None:
+            pids[balancer] = pid
+            applied |= yield from _revisions(layout, balancer)
+    keepalived = yield from do(ServicePid(layout.keepalived()))
+    if keepalived is not None:
+        text = yield from do(ReadFile(layout.keepalived_applied))
+        applied |= {} if text is None else {"keepalived.conf": md5(text)}
+    return _Daemons(pids, _STOPPED if keepalived is None else _RUNNING, applied)
 
 
 def _revisions(layout: Layout, balancer: str) -> Program[dict[str, str]]:

@@ -153,6 +153,31 @@ class PoolReport:
 
 
 @dataclass(frozen=True)
+class Applied:
+    """``GET /revisions``: which daemons run, and with what; the fields are those of :class:`Report`."""
+
+    amphora_id: str
+    haproxy: str
+    keepalived: str
+    revisions: Mapping[str, str]
+
+    def to_json(self) -> dict[str, object]:
+        """A JSON-able object."""
+        return asdict(self)
+
+    @classmethod
+    def parse(cls, text: bytes) -> Applied:
+        """:raises Malformed: when the text is no such answer; a whole report is one."""
+        source = Fields.of_text(text)
+        return cls(
+            source.text("amphora_id"),
+            source.text("haproxy"),
+            source.text("keepalived"),
+            source.text_mapping("revisions"),
+        )
+
+
+@dataclass(frozen=True)
 class Report:
     """The whole of ``GET /statistics``.
 

@@ -45,6 +45,13 @@ class GetStatistics(Request):
     METHOD, PATH = "GET", "/1.0/statistics"
 
 
+@dataclass(frozen=True)
+class GetRevisions(Request):
+    """Superset: what is applied, without a look at members and counters, of which there may be many."""
+
+    METHOD, PATH = "GET", "/1.0/revisions"
+
+
 class _Content(Request):
     """A file to put in the place that the path names. It may hold keys or passwords: it is not shown."""
 
@@ -274,6 +281,7 @@ ROUTES: tuple[type[Request], ...] = (
     GetInfo,
     GetDetails,
     GetStatistics,
+    GetRevisions,
     UploadHaproxy,
     GetHaproxy,
     ActOnBalancer,

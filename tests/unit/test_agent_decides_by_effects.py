@@ -203,6 +203,17 @@ def test_a_reload_of_what_does_not_run_starts_it() -> None:
     assert body(response)["details"] == f"Configuration file is valid\nhaproxy daemon for {_BALANCER} started"
 
 
+def test_what_is_applied_is_told_without_a_look_at_members() -> None:
+    table = running(1)
+    table.files[table.layout.haproxy_config(_BALANCER)] = text(1, 2)  # uploaded, not applied
+    alone = table.ask(routes.GetRevisions())
+    assert table.did(effects.AskWorkers) == table.did(effects.AskHaproxy) == []
+    whole = table.ask(routes.GetStatistics())
+    assert body(alone) == {name: body(whole)[name] for name in body(alone)}
+    assert body(alone)["revisions"] == {"haproxy.cfg": md5(text(1))}
+    assert (body(alone)["haproxy"], body(alone)["keepalived"]) == ("RUNNING", "STOPPED")
+
+
 def test_unknown_load_balancers() -> None:
     table = Machine()
     response = table.ask(routes.ActOnBalancer(_BALANCER, "reload"))

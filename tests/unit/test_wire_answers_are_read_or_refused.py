@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lbdrivers_amphora.wire.fields import Fields, Malformed, address, cidr
 from lbdrivers_amphora.wire.report import (
+    Applied,
     Details,
     ListenerReport,
     MemberReport,
@@ -46,6 +47,14 @@ reports = st.builds(
 @given(reports)
 def test_a_report_survives_the_way(report: Report) -> None:
     assert Report.parse(json.dumps(report.to_json()).encode()) == report
+
+
+@settings(max_examples=50, deadline=None)
+@given(reports)
+def test_what_is_applied_is_part_of_a_report_and_survives_the_way_alone(report: Report) -> None:
+    found = Applied.parse(json.dumps(report.to_json()).encode())
+    assert found == Applied(report.amphora_id, report.haproxy, report.keepalived, report.revisions)
+    assert Applied.parse(json.dumps(found.to_json()).encode()) == found
 
 
 def test_totals_are_added() -> None:

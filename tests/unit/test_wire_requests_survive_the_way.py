@@ -27,6 +27,7 @@ _REQUESTS: tuple[Request, ...] = (
     routes.GetInfo(),
     routes.GetDetails(),
     routes.GetStatistics(),
+    routes.GetRevisions(),
     routes.UploadHaproxy(_ID, _ID, b"global\n"),
     routes.GetHaproxy(_ID),
     routes.ActOnBalancer(_ID, "reload"),
