@@ -17,6 +17,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from lbdrivers.drivers.context import Record
@@ -38,6 +39,7 @@ _TICK = 0.02
 _SOCKETS = 64
 
 
+@cache
 def name(*parts: object) -> str:
     """An id that is the same in every run."""
     return str(uuid.uuid5(_NAMES, ":".join(map(str, parts))))
