@@ -24,12 +24,15 @@ from lbdrivers.reconcile.daemon import DaemonContext
 from lbdrivers.reconcile.exposure import Health, Metric
 from lbdrivers.reconcile.outcome import Done
 from lbdrivers_amphora.decide.damping import Damper
-from lbdrivers_amphora.decide.failover import Decision, Observer, decide, is_silent
+from lbdrivers_amphora.decide.failover import Decision, Observer, Subject, decide, is_silent
 from lbdrivers_amphora.decide.health import Outline
+from lbdrivers_amphora.health import words
 from lbdrivers_amphora.health.findings import Listening
 from lbdrivers_amphora.health.journal import Journal
 from lbdrivers_amphora.health.listener import Batch, Crew, Floors, Listener
-from lbdrivers_amphora.health.watch import Changes, Watch
+from lbdrivers_amphora.health.watch import Changes, Expected, Watch
+from lbdrivers_amphora.health.words import Word
+from lbdrivers_amphora.heartbeat_keys import Way
 from lbdrivers_amphora.heartbeat_settings import read_manager
 from lbdrivers_amphora.provider import AmphoraProvider
 from lbdrivers_amphora.settings import read
@@ -38,6 +41,8 @@ from lbdrivers_amphora.settings import read
 _ROUND = 200
 #: Trees that are read at one time, so that writing is not kept waiting either.
 _TREES = 1000
+#: Seconds after which it is looked what there is to watch, even if nobody is silent; a shorter timeout shortens it.
+_LOOK = 5.0
 #: Seconds between two removals of what was left behind.
 _TIDYING = 60.0
 
@@ -70,7 +75,7 @@ class HealthManager:
         if self._settings.failover_threads:
             # What failovers are done by is imported here, in the main thread, and not in theirs.
             context.drivers.load("lbdrivers.providers", AmphoraProvider.name)
-        self._journal = Journal(context.store, context.store.records)
+        self._journal = Journal(context.store, context.store.records, heartbeats)
         vantages = compute if isinstance(compute, Vantage) else None
         settings, wall = self._settings, context.drivers.now
 
@@ -84,11 +89,14 @@ class HealthManager:
         self._trouble_heard = ""
         self._watch = Watch(self._settings.policy.timeout)
         self._lock = threading.Lock()
+        self._ways: Counter[Way] = Counter()
+        self._changing_over = heartbeats.previous is not None
         self._name = f"{socket.gethostname()}-{os.getpid()}"
         self._told = Decision()
         self._damper = Damper()
         self._written = time.monotonic()
         self._seen: float | None = None
+        self._look_interval = max(self._settings.check_interval, min(_LOOK, self._settings.policy.timeout / 12))
         self._seeing = 0.0
         self._sinks: list[StatisticsSink] = [
             context.drivers.load("lbdrivers.statistics", sink) for sink in self._settings.sinks
@@ -162,11 +170,14 @@ class HealthManager:
                 for beat in batch.beats:
                     hear(beat, batch.now, batch.wall)
 
-    def _know(self, amphorae: frozenset[str], floors: Floors | None = None) -> None:
-        if self._crew is None:
-            self._listener.know(amphorae, floors)
-        else:
-            self._crew.know(amphorae, floors)
+    def _know(self, expected: Iterable[Expected], floors: Floors | None = None) -> None:
+        amphorae = frozenset(one.amphora_id for one in expected)
+        untold = frozenset(one.amphora_id for one in expected if one.way is Way.PREVIOUS)
+        (self._crew or self._listener).know(amphorae, floors, untold)
+        before = self._ways
+        with self._lock:
+            self._ways = self._watch.spoken()
+        self._say(words.of_ways(before, self._ways, changing_over=self._changing_over))
 
     def _observer(self, now: float) -> Observer:
         """How long everybody who listens has done so, and others have been seen to."""
@@ -177,7 +188,7 @@ class HealthManager:
         """What others heard is in the store: while that was out of reach, for whatever reason, they went unheard."""
         before, self._seen = self._seen, now
         gap = 0.0 if before is None else now - before
-        if gap > self._settings.check_interval + max(1.0, self._settings.policy.timeout / 4):
+        if gap > self._look_interval + max(1.0, self._settings.policy.timeout / 4):
             self._seeing = now
             self._tell(f"the store was out of reach for {gap:.0f} s; who is silent is judged anew")
 
@@ -196,7 +207,6 @@ class HealthManager:
                 self._flush()
                 if began - checked >= settings.check_interval:
                     checked = began
-                    self._look()
                     self._decide()
                 self._in_trouble("")
             except TemporaryError as error:
@@ -213,14 +223,14 @@ class HealthManager:
         except DriverError as error:
             self._tell(f"not written: {error.operator}")
 
-    def _in_trouble(self, words: str) -> None:
+    def _in_trouble(self, text: str) -> None:
         """What keeps the clerk from its work, told once; nothing when it is over."""
-        if words != self._trouble:
-            if words:
-                self._tell(words)
+        if text != self._trouble:
+            if text:
+                self._tell(text)
             else:
                 self._context.say("the database is back")
-        self._trouble = words
+        self._trouble = text
 
     def _begin(self) -> None:
         self._context.store.migrate()
@@ -230,16 +240,17 @@ class HealthManager:
             self._watch.expect(expected, standings, time.monotonic())
             self._watch.restore(heard, operating)
         floors = {one.amphora_id: (one.epoch, one.sequence) for one in heard}
-        self._know(frozenset(one.amphora_id for one in expected), floors)
+        self._know(expected, floors)
         self._context.say(f"watching {len(expected)} amphorae")
 
     def _look(self) -> None:
         """See what there is to watch now."""
         expected, standings = self._journal.expected()
-        with self._lock:
-            self._watch.expect(expected, standings, time.monotonic())
-        self._know(frozenset(one.amphora_id for one in expected))
         now = time.monotonic()
+        self._see(now)
+        with self._lock:
+            self._watch.expect(expected, standings, now)
+        self._know(expected)
         if now - self._tidied > _TIDYING:
             self._tidied = now
             self._journal.forget_others(one.amphora_id for one in expected)
@@ -299,20 +310,22 @@ class HealthManager:
                 self._tell(f"statistics are not taken by {type(sink).__name__}: {error.operator}")
 
     def _decide(self) -> None:
-        now, policy = time.monotonic(), self._settings.policy
-        self._see(now)
+        policy = self._settings.policy
+        subjects = self._subjects(now := time.monotonic())
+        if self._silent(subjects) or now - (self._seen or 0.0) >= self._look_interval:
+            # To look costs as much as there are amphorae, so it is done when it matters.
+            self._look()
+            subjects = self._subjects(now := time.monotonic())
         observer = self._observer(now)
-        with self._lock:
-            subjects = self._watch.subjects(now)
-        silent = [one.amphora_id for one in subjects if is_silent(policy, one)]
-        if silent:
+        if silent := self._silent(subjects):
             heard = self._journal.heard(silent)
             with self._lock:
                 for one in heard:
                     self._watch.heard_elsewhere(one, now)
-                subjects = self._watch.subjects(now)
+            subjects = self._subjects(now)
         decision = decide(policy, observer, subjects, self._told.memory, now)
-        self._report(decision)
+        before, self._told = self._told, decision
+        self._say(words.of_decision(before, decision, dry_run=policy.dry_run))
         if decision.blind:
             return
         with self._lock:
@@ -322,6 +335,13 @@ class HealthManager:
         balancers = {one.amphora_id: one.load_balancer_id for one in subjects}
         for amphora_id in decision.failovers:
             self._fail_over(amphora_id, balancers[amphora_id], now)
+
+    def _subjects(self, now: float) -> tuple[Subject, ...]:
+        with self._lock:
+            return self._watch.subjects(now)
+
+    def _silent(self, subjects: Iterable[Subject]) -> list[str]:
+        return [one.amphora_id for one in subjects if is_silent(self._settings.policy, one)]
 
     def _fail_over(self, amphora_id: str, load_balancer_id: str, now: float) -> None:
         self._failovers += 1
@@ -344,19 +364,9 @@ class HealthManager:
         else:
             self._tell(f"{load_balancer_id}: {outcome.cause.operator}")
 
-    def _report(self, decision: Decision) -> None:
-        """Say what is new of it."""
-        before, self._told = self._told, decision
-        if decision.blind and decision.silent and decision.blind != before.blind:
-            self._tell(f"no failover: this health manager {decision.blind}")
-        for zone, why in decision.open.items():
-            if zone not in before.open:
-                self._tell(f"no failover {f'in zone {zone}' if zone else 'anywhere'}: {why}; breaker open")
-        for zone in before.open.keys() - decision.open.keys():
-            self._context.say(f"breaker closed {f'in zone {zone}' if zone else 'everywhere'}")
-        fresh = set(decision.silent) - set(before.silent)
-        if self._settings.policy.dry_run and fresh and not decision.blind:
-            self._tell(f"silent, and failed over but for dry_run: {', '.join(sorted(fresh))}")
+    def _say(self, words: Iterable[Word]) -> None:
+        for word in words:
+            (self._context.complain if word.trouble else self._context.say)(word.text)
 
     # -- what others may see ----------------------------------------------------------------------
 
@@ -369,6 +379,7 @@ class HealthManager:
         yield Metric("heartbeats", "Datagrams by what became of them.", found, ("result",), counter=True)
         states = [(("expected",), len(self._watch)), (("silent",), len(told.silent))]
         states.append((("incomplete",), len(self._watch.incomplete)))
+        states += [(("previous_way",), self._ways[Way.PREVIOUS]), (("other_way",), self._ways[Way.OTHER])]
         yield Metric("amphorae", "Amphorae by state.", states, ("state",))
         zones = [((zone or "all",), 1.0) for zone in told.open]
         yield Metric("breaker_open", "Zones in which too many are silent for any failover.", zones, ("zone",))
@@ -391,5 +402,5 @@ class HealthManager:
         }
         return Health(listening > 0 and not stale and not told.open and not self._trouble, details)
 
-    def _tell(self, words: str) -> None:
-        self._context.complain(words)
+    def _tell(self, text: str) -> None:
+        self._context.complain(text)

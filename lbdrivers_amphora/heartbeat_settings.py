@@ -6,7 +6,7 @@ Law: names and meanings are octavia.conf's where it has them; a key that everybo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from oslo_config import cfg
 
@@ -14,7 +14,7 @@ from lbdrivers.errors import InvalidInput, Problem
 from lbdrivers.model.secret import Secret
 from lbdrivers.settings import refusal
 from lbdrivers_amphora.decide.failover import Policy
-from lbdrivers_amphora.heartbeat_keys import amphora_key, check_key
+from lbdrivers_amphora.heartbeat_keys import Way, amphora_key, check_key, fingerprint
 from lbdrivers_amphora.wire.heartbeat import Form
 
 SECTION = "health_manager"
@@ -28,6 +28,16 @@ OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
         cfg.StrOpt("heartbeat_key", secret=True, help="Master key; in the form octavia the key itself."),
         cfg.StrOpt("heartbeat_form", default=Form.OWN.value, choices=[form.value for form in Form]),
         cfg.BoolOpt("allow_weak_heartbeat_key", default=False),
+        cfg.StrOpt(
+            "previous_heartbeat_form",
+            choices=[form.value for form in Form],
+            help="While amphorae change over: the form of those that were not told yet. Default: heartbeat_form.",
+        ),
+        cfg.StrOpt(
+            "previous_heartbeat_key",
+            secret=True,
+            help="While amphorae change over: the key of those that were not told yet. Default: heartbeat_key.",
+        ),
         cfg.FloatOpt("health_check_interval", default=3.0, min=0.05),
         cfg.IntOpt("health_update_threads", default=1, min=1, max=64, help="Processes that receive."),
         cfg.IntOpt("sock_rlimit", default=8 << 20, min=0, help="Bytes of heartbeats that wait in the kernel."),
@@ -65,6 +75,24 @@ class HeartbeatSettings:
 
     key: Secret | None = field(default=None, repr=False)
     """The master key, at least 32 characters; in the form ``octavia`` the key of all."""
+
+    previous: HeartbeatSettings | None = None
+    """While amphorae change over to another form or key: what those speak that were not told yet. Default None:
+    nothing but the current way is understood."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells form and key from others; empty where there is no key."""
+        return "" if self.key is None else fingerprint(self.key, self.form)
+
+    def way(self, told: str) -> Way:
+        """In which way an amphora speaks.
+
+        :param told: fingerprint of what it was told; empty when that is not known.
+        """
+        if self.previous is not None and told in ("", self.previous.fingerprint):
+            return Way.PREVIOUS
+        return Way.CURRENT if told in ("", self.fingerprint) else Way.OTHER
 
     def key_of(self, amphora_id: str) -> Secret:
         """What the amphora signs with. :raises RuntimeError: without heartbeats."""
@@ -114,7 +142,24 @@ def read_heartbeats(configuration: cfg.ConfigOpts) -> HeartbeatSettings:
     found = _section(configuration)
     controllers = tuple(found.controller_ip_port_list)
     key = check_key(found.heartbeat_key or "", weak_allowed=found.allow_weak_heartbeat_key) if controllers else None
-    return HeartbeatSettings(controllers, found.heartbeat_interval, Form(found.heartbeat_form), key)
+    current = HeartbeatSettings(controllers, found.heartbeat_interval, Form(found.heartbeat_form), key)
+    return replace(current, previous=_previous(found, current))
+
+
+def _previous(found: cfg.ConfigOpts, current: HeartbeatSettings) -> HeartbeatSettings | None:
+    """What amphorae speak that were not told yet, if there is such a thing."""
+    form, key = found.previous_heartbeat_form, found.previous_heartbeat_key
+    if current.key is None or not (form or key):
+        return None
+    known = check_key(
+        key or found.heartbeat_key, weak_allowed=found.allow_weak_heartbeat_key, option="previous_heartbeat_key"
+    )
+    before = replace(current, form=Form(form or current.form), key=known)
+    if before.fingerprint == current.fingerprint:
+        remedy = "name what amphorae spoke before, or remove it: nobody has to change over"
+        problem = Problem(f"[{SECTION}] previous_heartbeat_form", before.form, "is what is spoken now", remedy)
+        raise InvalidInput((problem,))
+    return before
 
 
 def read_manager(configuration: cfg.ConfigOpts) -> tuple[ManagerSettings, HeartbeatSettings]:

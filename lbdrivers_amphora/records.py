@@ -39,6 +39,7 @@ class Amphora(_Record):
 
     :param certificate_expires: end of the agent's certificate; None when it is not known.
     :param agent_revision: SHA-256 of the configuration that the agent was given; empty when not known.
+    :param told_heartbeats: fingerprint of the form and key of heartbeats that it was given; empty when not known.
     :param image: what its machine was booted from, ``flavor`` as what; None: the compute driver's default.
     :param statistics: last totals seen, by listener id; they survive the appliance.
     """
@@ -53,6 +54,7 @@ class Amphora(_Record):
     management_address: str | None = None
     certificate_expires: float | None = None
     agent_revision: str = ""
+    told_heartbeats: str = ""
     image: str | None = None
     flavor: str | None = None
     statistics: Mapping[str, Statistics] = {}

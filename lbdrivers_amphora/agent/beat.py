@@ -68,11 +68,12 @@ def seal(sender: Sender, config: AgentConfig, report: Report) -> tuple[bytes, Se
     """
     totals = {name: listener.totals for name, listener in report.listeners.items()}
     key = config.heartbeat_key.encode()
-    after = replace(sender, sequence=sender.sequence + 1)
+    # Remembered in either form: one that changes over goes on counting where it was.
+    after = replace(sender, sequence=sender.sequence + 1, sent={**sender.sent, **totals})
     if config.heartbeat_form == Form.OWN:
         return seal_own(_heartbeat(sender, report, totals), key), after
     beat = replace(_heartbeat(sender, report, deltas(totals, sender.sent)), version=DELTAS)
-    return seal_octavia(beat, key), replace(after, sent={**sender.sent, **totals})
+    return seal_octavia(beat, key), after
 
 
 def deltas(totals: Mapping[str, Totals], sent: Mapping[str, Totals]) -> dict[str, Totals]:

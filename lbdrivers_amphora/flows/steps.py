@@ -142,7 +142,7 @@ def boot_machine(work: Work, amphora_id: str) -> None:
             group=f"octavia-lb-{work.balancer.id}" if work.balancer.id else None,
         )
     )
-    told = {"certificate_expires": credential.expires, "agent_revision": _revision(config)}
+    told = {"certificate_expires": credential.expires, **_told(work, config)}
     work.update(amphora.model_copy(update={**told, "image": request.image, "flavor": request.flavor}))
 
 
@@ -161,6 +161,11 @@ def agent_configuration(work: Work, amphora_id: str) -> Secret:
     return Secret(agent_config.render(config).encode())
 
 
+def _told(work: Work, config: Secret) -> dict[str, str]:
+    """What an amphora's record says of the configuration that its agent was given."""
+    return {"agent_revision": _revision(config), "told_heartbeats": work.settings.heartbeats.fingerprint}
+
+
 def _revision(config: Secret) -> str:
     return hashlib.sha256(config.reveal()).hexdigest()
 
@@ -171,7 +176,7 @@ def reconfigure_agent(work: Work, amphora_id: str) -> None:
     if amphora.agent_revision == _revision(config):
         return
     work.drivers.amphora.reconfigure(work.machine(amphora), amphora.id, config)
-    work.update(amphora.model_copy(update={"agent_revision": _revision(config)}))
+    work.update(amphora.model_copy(update=_told(work, config)))
 
 
 def renew_certificate(work: Work, amphora_id: str) -> None:

@@ -18,28 +18,96 @@ from lbdrivers_amphora.wire.replay import ReplayWindow
 
 
 class Drop(enum.StrEnum):
-    """Why a datagram does not count."""
+    """Why a datagram does not count. OUTDATED: in the previous way, of an amphora that was told the current one."""
 
     MALFORMED = "malformed"
     OTHER_FORM = "other_form"
     UNKNOWN = "unknown"
     FORGED = "forged"
+    OUTDATED = "outdated"
     REPLAYED = "replayed"
     OVERTAKEN = "overtaken"
+
+
+class _Speakers:
+    """Who may speak, and what was heard of them, in whichever way."""
+
+    def __init__(self) -> None:
+        self.known: frozenset[str] = frozenset()
+        self.windows: dict[str, ReplayWindow] = {}
+
+
+class _Way:
+    """Understands one form with one key.
+
+    :param reason: why those who may not speak in this way do not count.
+    """
+
+    def __init__(self, settings: HeartbeatSettings, speakers: _Speakers, reason: Drop) -> None:
+        self.form = settings.form
+        self.allowed: frozenset[str] = frozenset()
+        self._settings = settings
+        self._speakers = speakers
+        self._reason = reason
+        self._shared = settings.key.reveal() if settings.form is Form.OCTAVIA and settings.key else b""
+        self._keys: dict[str, bytes] = {}
+
+    def allow(self, amphorae: frozenset[str]) -> None:
+        """These and no others."""
+        self.allowed = amphorae
+        self._keys = {name: key for name, key in self._keys.items() if name in amphorae}
+
+    def judge(self, datagram: bytes, alive_only: bool) -> Heartbeat | Header | Drop:
+        """What a datagram of this form proves."""
+        return self._own(datagram, alive_only) if self.form is Form.OWN else self._octavia(datagram)
+
+    def _own(self, datagram: bytes, alive_only: bool) -> Heartbeat | Header | Drop:
+        header = heartbeat.header_of(datagram)
+        name = header.amphora_id
+        if name not in self.allowed:
+            return self._stranger(name)
+        window = self._speakers.windows.get(name, ReplayWindow())
+        after = window.admit(header.epoch, header.sequence)
+        if after is None:
+            return Drop.REPLAYED
+        if not heartbeat.is_authentic_own(datagram, self._key(name)):
+            return Drop.FORGED
+        beat = header if alive_only else heartbeat.open_own(datagram, header)
+        self._speakers.windows[name] = after
+        # A late one says nothing of now, and its totals are in the one that has overtaken it.
+        return beat if after.is_newest(header.epoch, header.sequence) else Drop.OVERTAKEN
+
+    def _octavia(self, datagram: bytes) -> Heartbeat | Drop:
+        stream = heartbeat.stream_octavia(datagram, self._shared)
+        if stream is None:
+            return Drop.FORGED
+        beat = heartbeat.open_octavia(stream)
+        return beat if beat.amphora_id in self.allowed else self._stranger(beat.amphora_id)
+
+    def _stranger(self, name: str) -> Drop:
+        return self._reason if name in self._speakers.known else Drop.UNKNOWN
+
+    def _key(self, amphora_id: str) -> bytes:
+        key = self._keys.get(amphora_id)
+        if key is None:
+            key = self._keys[amphora_id] = self._settings.key_of(amphora_id).reveal()
+        return key
 
 
 class Inbox:
     """Takes datagrams and gives what they prove.
 
+    While amphorae change over to another form or key, those that were not told yet are understood in the previous way,
+    too; of one that was told, nothing but the current way counts, so that nobody who has the previous key, or has
+    recorded what was said with it, can speak for it.
+
     ``dropped`` counts by reason; ``accepted`` counts the rest.
     """
 
     def __init__(self, settings: HeartbeatSettings) -> None:
-        self._settings = settings
-        self._shared = settings.key.reveal() if settings.form is Form.OCTAVIA and settings.key else b""
-        self._keys: dict[str, bytes] = {}
-        self._windows: dict[str, ReplayWindow] = {}
-        self._known: frozenset[str] = frozenset()
+        self._speakers = _Speakers()
+        self._current = _Way(settings, self._speakers, Drop.UNKNOWN)
+        self._previous = None if settings.previous is None else _Way(settings.previous, self._speakers, Drop.OUTDATED)
         self.accepted = 0
         self.dropped: Counter[Drop] = Counter()
 
@@ -47,17 +115,26 @@ class Inbox:
         """Datagrams by what became of them."""
         return {"accepted": self.accepted, **{reason.value: number for reason, number in self.dropped.items()}}
 
-    def know(self, amphorae: Iterable[str], floors: Mapping[str, tuple[int, int]] | None = None) -> None:
+    def know(
+        self,
+        amphorae: Iterable[str],
+        floors: Mapping[str, tuple[int, int]] | None = None,
+        untold: Iterable[str] = (),
+    ) -> None:
         """Let these amphorae and no others speak.
 
         :param floors: epoch and sequence that were heard before this process began; nothing up to them counts.
+        :param untold: those that may speak in the previous way still.
         """
-        self._known = frozenset(amphorae)
-        self._keys = {name: key for name, key in self._keys.items() if name in self._known}
-        self._windows = {name: window for name, window in self._windows.items() if name in self._known}
+        speakers = self._speakers
+        known = speakers.known = frozenset(amphorae)
+        speakers.windows = {name: window for name, window in speakers.windows.items() if name in known}
+        self._current.allow(known)
+        if self._previous is not None:
+            self._previous.allow(known & frozenset(untold))
         for name, (epoch, sequence) in (floors or {}).items():
-            if name in self._known:
-                self._windows.setdefault(name, ReplayWindow(epoch, sequence, -1 & (1 << 64) - 1))
+            if name in known:
+                speakers.windows.setdefault(name, ReplayWindow(epoch, sequence, -1 & (1 << 64) - 1))
 
     def take(self, datagram: bytes, *, alive_only: bool = False) -> Heartbeat | Header | None:
         """What the datagram proves, or None when it is dropped.
@@ -72,38 +149,19 @@ class Inbox:
         return found
 
     def _judge(self, datagram: bytes, alive_only: bool) -> Heartbeat | Header | Drop:
-        if heartbeat.form_of(datagram) is not self._settings.form:
-            return Drop.OTHER_FORM
+        current, previous = self._current, self._previous
+        form = heartbeat.form_of(datagram)
+        found: Heartbeat | Header | Drop = Drop.OTHER_FORM
         try:
-            return self._own(datagram, alive_only) if self._settings.form is Form.OWN else self._octavia(datagram)
+            if form is current.form:
+                found = current.judge(datagram, alive_only)
+                if found is not Drop.FORGED:
+                    return found
+            if previous is not None and form is previous.form:
+                earlier = previous.judge(datagram, alive_only)
+                # With one form, what is neither the one nor the other's is forged, of whomever it speaks.
+                if not (found is Drop.FORGED and earlier is Drop.OUTDATED):
+                    found = earlier
         except Malformed:
             return Drop.MALFORMED
-
-    def _own(self, datagram: bytes, alive_only: bool) -> Heartbeat | Header | Drop:
-        header = heartbeat.header_of(datagram)
-        name = header.amphora_id
-        if name not in self._known:
-            return Drop.UNKNOWN
-        window = self._windows.get(name, ReplayWindow())
-        after = window.admit(header.epoch, header.sequence)
-        if after is None:
-            return Drop.REPLAYED
-        if not heartbeat.is_authentic_own(datagram, self._key(name)):
-            return Drop.FORGED
-        beat = header if alive_only else heartbeat.open_own(datagram, header)
-        self._windows[name] = after
-        # A late one says nothing of now, and its totals are in the one that has overtaken it.
-        return beat if after.is_newest(header.epoch, header.sequence) else Drop.OVERTAKEN
-
-    def _octavia(self, datagram: bytes) -> Heartbeat | Drop:
-        stream = heartbeat.stream_octavia(datagram, self._shared)
-        if stream is None:
-            return Drop.FORGED
-        beat = heartbeat.open_octavia(stream)
-        return beat if beat.amphora_id in self._known else Drop.UNKNOWN
-
-    def _key(self, amphora_id: str) -> bytes:
-        key = self._keys.get(amphora_id)
-        if key is None:
-            key = self._keys[amphora_id] = self._settings.key_of(amphora_id).reveal()
-        return key
+        return found

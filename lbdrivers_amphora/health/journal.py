@@ -7,6 +7,7 @@ what has changed; everything that was measured since is one transaction.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from lbdrivers.drivers.context import MeasuredRecords, Record
@@ -15,6 +16,8 @@ from lbdrivers.model.status import ProvisioningStatus
 from lbdrivers.store.store import Store
 from lbdrivers_amphora.health.findings import Finding, Heard, Listening, Operating
 from lbdrivers_amphora.health.watch import Changes, Expected, Standing
+from lbdrivers_amphora.heartbeat_keys import Way
+from lbdrivers_amphora.heartbeat_settings import HeartbeatSettings
 from lbdrivers_amphora.records import KIND_AMPHORA, Amphora, AmphoraStatus
 
 F = TypeVar("F", bound=Finding)
@@ -26,23 +29,35 @@ _PENDING = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """An amphora, as its record of that version has it."""
+
+    version: int
+    serves: bool
+    way: Way
+
+
 class Journal:
     """The store, as the health manager uses it. Every method may raise TemporaryError."""
 
-    def __init__(self, store: Store, records: MeasuredRecords) -> None:
+    def __init__(self, store: Store, records: MeasuredRecords, heartbeats: HeartbeatSettings) -> None:
         self._store = store
         self._records = records
-        self._serving: dict[str, tuple[int, bool]] = {}
+        self._heartbeats = heartbeats
+        self._looked: dict[str, _Looked] = {}
 
     def expected(self) -> tuple[list[Expected], dict[str, Standing]]:
         """The amphorae that serve, and how their load balancers stand."""
-        versions = self._records.versions(KIND_AMPHORA)
-        self._look_at([name for name, (_, version) in versions.items() if self._serving.get(name, (0,))[0] != version])
-        self._serving = {name: known for name, known in self._serving.items() if name in versions}
+        versions, looked = self._records.versions(KIND_AMPHORA), self._looked
+        self._look_at(
+            [name for name, (_, version) in versions.items() if name not in looked or looked[name].version != version]
+        )
+        self._looked = looked = {name: one for name, one in looked.items() if name in versions}
         expected = [
-            Expected(name, owner)
+            Expected(name, owner, looked[name].way)
             for name, (owner, _) in versions.items()
-            if name in self._serving and self._serving[name][1]
+            if name in looked and looked[name].serves
         ]
         standings = {
             identity: Standing(generation, status is not ProvisioningStatus.ACTIVE, status in _PENDING)
@@ -57,8 +72,12 @@ class Journal:
             else self._records.list(KIND_AMPHORA)
         )
         for record in found:
-            serves = Amphora.model_validate(record.data).status is AmphoraStatus.ALLOCATED
-            self._serving[record.id] = (record.version, serves)
+            amphora = Amphora.model_validate(record.data)
+            self._looked[record.id] = _Looked(
+                record.version,
+                amphora.status is AmphoraStatus.ALLOCATED,
+                self._heartbeats.way(amphora.told_heartbeats),
+            )
 
     def trees(self, load_balancer_ids: Sequence[str]) -> tuple[LoadBalancer, ...]:
         """The wanted trees of some hundred load balancers, of those that there still are."""

@@ -31,6 +31,8 @@ IDLE = 0.2
 _LOOK = 1.0
 
 Floors = Mapping[str, tuple[int, int]]
+#: The arguments of ``Inbox.know``.
+Known = tuple[frozenset[str], Floors, frozenset[str]]
 
 
 @dataclass(frozen=True)
@@ -73,21 +75,20 @@ class Listener:
         self._lost = 0
         self._ended = 0.0
         self._inbox = Inbox(heartbeats)
-        self._told: tuple[frozenset[str], Floors] | None = None
+        self._told: Known | None = None
 
-    def know(self, amphorae: frozenset[str], floors: Floors | None = None) -> None:
-        """Let these amphorae and no others speak, from the next datagrams on; may be called by any thread.
-
-        :param floors: epoch and sequence that were heard before; nothing up to them counts.
-        """
-        self._told = (amphorae, floors or {})
+    def know(
+        self, amphorae: frozenset[str], floors: Floors | None = None, untold: frozenset[str] = frozenset()
+    ) -> None:
+        """As ``Inbox.know``, from the next datagrams on; may be called by any thread."""
+        self._told = (amphorae, floors or {}, untold)
 
     def listen(self) -> Batch:
         """Wait a moment for datagrams, and hand on what they say."""
         began, trouble, news = time.monotonic(), "", ""
         if self._told is not None:
-            (amphorae, floors), self._told = self._told, None
-            self._inbox.know(amphorae, floors)
+            known, self._told = self._told, None
+            self._inbox.know(*known)
         if self._receiver is None or began - self._looked > _LOOK:
             self._looked = began
             trouble, news = self._place()
@@ -145,7 +146,7 @@ class Crew:
     def __init__(self, number: int, make: Callable[[], Listener]) -> None:
         self._make = make
         self._fork = multiprocessing.get_context("fork")
-        self._known: tuple[frozenset[str], Floors] = (frozenset(), {})
+        self._known: Known = (frozenset(), {}, frozenset())
         self._members = [self._start() for _ in range(number)]
 
     def _start(self) -> tuple[multiprocessing.process.BaseProcess, Connection]:
@@ -155,9 +156,11 @@ class Crew:
         theirs.close()
         return process, ours
 
-    def know(self, amphorae: frozenset[str], floors: Floors | None = None) -> None:
-        """Let these amphorae and no others speak."""
-        known = (amphorae, floors or {})
+    def know(
+        self, amphorae: frozenset[str], floors: Floors | None = None, untold: frozenset[str] = frozenset()
+    ) -> None:
+        """As ``Inbox.know``."""
+        known = (amphorae, floors or {}, untold)
         if known != self._known:
             self._known = known
             for _, connection in self._members:

@@ -10,12 +10,15 @@ import contextlib
 import select
 import socket
 import struct
+import time
 
 from lbdrivers_amphora.site.namespaces import in_namespace
 
 #: Datagrams that are taken at one time, so that everything else gets its turn.
 BATCH = 512
 _LARGEST = 1 << 16
+#: Seconds between two looks at the socket while little comes: to wake for each datagram costs more than to read it.
+_PAUSE = 0.02
 #: <linux/sock_diag.h>, not in Python's socket: counters of a socket's memory; the ninth counts drops.
 _SO_MEMINFO, _DROPS = 55, 8
 #: <asm-generic/socket.h>, not in Python's socket either.
@@ -44,6 +47,7 @@ class Receiver:
         except OSError:
             self._socket.close()
             raise
+        self._next = 0.0
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
 
@@ -63,11 +67,15 @@ class Receiver:
         """What has come, at most ``BATCH``; waits for the first one, but no longer than so many seconds."""
         if not self._poll.poll(seconds * 1000):
             return []
+        if (pause := self._next - time.monotonic()) > 0:
+            time.sleep(pause)
         found: list[bytes] = []
         receive = self._socket.recv
         with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
             while len(found) < BATCH:
                 found.append(receive(_LARGEST))
+        # More may be waiting when as many came as were asked for.
+        self._next = 0.0 if len(found) == BATCH else time.monotonic() + _PAUSE
         return found
 
     @property

@@ -7,6 +7,7 @@ write each is left to do.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from lbdrivers_amphora.decide.counting import Counted
 from lbdrivers_amphora.decide.failover import EVERYWHERE, Subject
 from lbdrivers_amphora.decide.health import Outline, View, is_complete, statuses, view_of_beat
 from lbdrivers_amphora.health.findings import Heard, Operating
+from lbdrivers_amphora.heartbeat_keys import Way
 from lbdrivers_amphora.wire.heartbeat import Header, Heartbeat
 
 #: object id -> status before (None: none was known) and after.
@@ -24,10 +26,11 @@ Changed = Mapping[str, tuple[OperatingStatus | None, OperatingStatus]]
 
 @dataclass(frozen=True)
 class Expected:
-    """An amphora that should be heard."""
+    """An amphora that should be heard. ``way`` is how it was told to speak."""
 
     amphora_id: str
     load_balancer_id: str
+    way: Way = Way.CURRENT
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,9 @@ class Watch:
         amphora = self._amphorae.get(beat.amphora_id)
         if amphora is None:
             return
-        amphora.epoch, amphora.sequence = beat.epoch, beat.sequence
+        if beat.epoch or not amphora.epoch:
+            # In Octavia's form there is no epoch; what was heard in ours before must not be heard again.
+            amphora.epoch, amphora.sequence = beat.epoch, beat.sequence
         balancer = self._balancers[amphora.expected.load_balancer_id]
         if isinstance(beat, Header):
             # Under overload only this is known: it lives, and was healthy when it was last looked at.
@@ -269,7 +274,7 @@ class Watch:
                     now - (heard or amphora.since),
                     heard=heard > 0,
                     asked=asked,
-                    busy=balancer.standing is None or balancer.standing.busy,
+                    busy=balancer.standing is None or balancer.standing.busy or amphora.expected.way is Way.OTHER,
                 )
             )
         return tuple(found)
@@ -303,6 +308,10 @@ class Watch:
         self._changed.update(
             one.load_balancer_id for one in changes.operating if one.load_balancer_id in self._balancers
         )
+
+    def spoken(self) -> Counter[Way]:
+        """How many were told to speak in which way."""
+        return Counter(one.expected.way for one in self._amphorae.values())
 
     def __len__(self) -> int:
         return len(self._amphorae)

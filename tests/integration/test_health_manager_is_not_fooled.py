@@ -26,11 +26,11 @@ from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.reconcile.daemon import DaemonContext
 from lbdrivers.reconcile.engine import Engine
 from lbdrivers.store.store import Store
-from lbdrivers_amphora.health.findings import Heard
+from lbdrivers_amphora.health.findings import Heard, Listening
 from lbdrivers_amphora.health_manager import run
 from lbdrivers_amphora.heartbeat_settings import HeartbeatSettings, read_manager
 from lbdrivers_amphora.records import KIND_AMPHORA, Amphora, AmphoraStatus
-from lbdrivers_amphora.wire.heartbeat import Heartbeat, seal_own
+from lbdrivers_amphora.wire.heartbeat import Form, Heartbeat, seal_octavia, seal_own
 
 PAIRS = 6
 KEY = "a-key-of-these-tests-alone-0123456789"
@@ -48,6 +48,8 @@ class Fleet:
     def __init__(self, port: int, heartbeats: HeartbeatSettings) -> None:
         self.port = port
         self.silent: set[str] = set()
+        self.octavia: dict[str, bytes] = {}
+        """The key of those that speak in Octavia's form."""
         self._keys = {name("amphora", n): heartbeats.key_of(name("amphora", n)).reveal() for n in range(2 * PAIRS)}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat)
@@ -59,9 +61,17 @@ class Fleet:
             senders = {one: stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for one in self._keys}
             while not self._ended.wait(0.25):
                 for one in senders.keys() - self.silent:
-                    datagram = seal_own(Heartbeat(one, 1, sequence, {}, {}), self._keys[one])
+                    if (shared := self.octavia.get(one)) is not None:
+                        datagram = seal_octavia(Heartbeat(one, 0, sequence, {}, {}, 3), shared)
+                    else:
+                        datagram = seal_own(Heartbeat(one, 1, sequence, {}, {}), self._keys[one])
                     senders[one].sendto(datagram, ("127.0.0.1", self.port))
                 sequence += 1
+
+    def say(self, datagram: bytes) -> None:
+        """Somebody else sends this."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(datagram, ("127.0.0.1", self.port))
 
     def end(self) -> None:
         self._ended.set()
@@ -96,6 +106,7 @@ class Manager:
 
     def __init__(self, folder: Path, store: Store, port: int, more: str = "") -> None:
         self.wall = Wall()
+        self._store = store
         configuration = settings.load([configure(folder, port, more)], folder)
         self.heartbeats = read_manager(configuration)[1]
         drivers = replace(registry.make_context(configuration, store.records), now=self.wall)
@@ -106,6 +117,11 @@ class Manager:
         context = DaemonContext(drivers, store, engine, self.stop, self.said.append, self.said.append)
         self._thread = threading.Thread(target=run, args=(context,))
         self._thread.start()
+
+    def counts(self) -> dict[str, int]:
+        """What became of datagrams."""
+        found = [Listening.read(one.id, one.owner, one.data) for one in self._store.records.list(Listening.KIND)]
+        return dict(max(found, key=lambda one: one.at).counts) if found else {}
 
     def end(self) -> None:
         self.stop.set()
@@ -159,6 +175,12 @@ class World:
         assert self.fleet is not None
         self.fleet.silent |= {name("amphora", n) for n in numbers}
 
+    def tell(self, number: int, told: str) -> None:
+        """Note what an amphora was told of heartbeats, as whoever configures its agent does."""
+        record = self.store.records.get(KIND_AMPHORA, name("amphora", number))
+        assert record is not None
+        self.store.records.put(replace(record, data={**record.data, "told_heartbeats": told}))
+
     def wanted(self) -> set[int]:
         """Numbers of the load balancers whose failover was asked for."""
         entries = {entry.id for entry in self.store.list() if entry.failovers_wanted}
@@ -194,6 +216,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         made.store.close()
 
 
+@pytest.mark.long
 def test_exactly_the_silent_are_failed_over_and_many_at_once_are_not(world: World) -> None:
     manager = world.watch()
     world.eventually(lambda: len(world.heard()) == 2 * PAIRS)
@@ -209,6 +232,7 @@ def test_exactly_the_silent_are_failed_over_and_many_at_once_are_not(world: Worl
     world.nothing_for(TIMEOUT, frozenset({0}))
 
 
+@pytest.mark.long
 def test_a_clock_that_jumps_moves_nobody(world: World) -> None:
     """A day forward, two back, and in leaps while an amphora is silent: times between events are another clock's."""
     manager = world.watch()
@@ -229,6 +253,46 @@ def test_a_clock_that_jumps_moves_nobody(world: World) -> None:
     world.eventually(lambda: world.wanted() == {0})
     assert time.monotonic() - began > TIMEOUT - 0.5
     world.nothing_for(0.5, frozenset({0}))
+
+
+def test_while_amphorae_change_over_nobody_is_failed_over_and_nobody_else_gets_in(world: World) -> None:
+    """From Octavia's form, one after the other; somebody who has recorded datagrams repeats them all the time."""
+    manager = world.watch("previous_heartbeat_form = octavia\n")
+    assert world.fleet is not None and manager.heartbeats.previous is not None
+    previous, fleet = manager.heartbeats.previous, world.fleet
+    fleet.octavia = {name("amphora", n): previous.key_of("").reveal() for n in range(2 * PAIRS)}
+    world.eventually(lambda: len(world.heard()) == 2 * PAIRS)
+    assert any(f"{2 * PAIRS} amphorae may still speak" in words for words in manager.said)
+    world.nothing_for(TIMEOUT + 0.5)
+    recorded = seal_octavia(Heartbeat(name("amphora", 0), 0, 0, {}, {}, 3), previous.key_of("").reveal())
+    for number in range(2 * PAIRS):
+        world.tell(number, manager.heartbeats.fingerprint)
+        del fleet.octavia[name("amphora", number)]
+        world.nothing_for(0.1)
+    world.eventually(lambda: any("no amphora needs to speak any more" in words for words in manager.said))
+    world.nothing_for(TIMEOUT)
+    world.fall_silent(0)
+
+    def repeated() -> bool:
+        fleet.say(recorded)
+        return world.wanted() == {0}
+
+    world.eventually(repeated)
+    world.eventually(lambda: manager.counts().get("outdated", 0) > 0)
+    world.nothing_for(0.5, frozenset({0}))
+
+
+@pytest.mark.long
+def test_who_was_told_what_we_do_not_know_is_not_failed_over_by_us(world: World) -> None:
+    """Somebody else has a newer configuration than this health manager: that is no reason to replace anybody."""
+    manager = world.watch()
+    world.eventually(lambda: len(world.heard()) == 2 * PAIRS)
+    world.nothing_for(TIMEOUT + 0.5)
+    world.tell(0, replace(manager.heartbeats, form=Form.OCTAVIA).fingerprint)
+    world.eventually(lambda: any("1 amphorae were told a heartbeat form or key" in words for words in manager.said))
+    world.fall_silent(0, 3)
+    world.eventually(lambda: world.wanted() == {1})
+    world.nothing_for(1, frozenset({1}))
 
 
 @pytest.mark.long

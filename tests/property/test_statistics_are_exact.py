@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from lbdrivers.drivers.provider import Statistics
 from lbdrivers.model.secret import Secret
+from lbdrivers_amphora.agent import beat
 from lbdrivers_amphora.decide.counting import Counted, count_all, latest
 from lbdrivers_amphora.health.inbox import Inbox
 from lbdrivers_amphora.heartbeat_settings import HeartbeatSettings
 from lbdrivers_amphora.wire import heartbeat
-from lbdrivers_amphora.wire.heartbeat import Heartbeat, ListenerBeat
-from lbdrivers_amphora.wire.report import Totals
+from lbdrivers_amphora.wire.agent_config import AgentConfig
+from lbdrivers_amphora.wire.heartbeat import Form, Heartbeat, ListenerBeat
+from lbdrivers_amphora.wire.report import ListenerReport, Report, Totals
 
 AMPHORA = str(uuid.UUID(int=7))
 SETTINGS = HeartbeatSettings(("x:1",), key=Secret(b"m" * 32))
@@ -65,10 +67,10 @@ def test_totals_never_fall_and_end_at_what_was_served(history: list[tuple[str, i
 
     def arrive(datagram: bytes) -> None:
         nonlocal counted
-        beat = inbox.take(datagram)
-        if isinstance(beat, Heartbeat):
+        heard = inbox.take(datagram)
+        if isinstance(heard, Heartbeat):
             before = _total(counted)
-            counted = count_all(counted, beat)
+            counted = count_all(counted, heard)
             assert _total(counted) >= before
 
     for what, number in [*history, ("beat", 0)]:
@@ -101,10 +103,32 @@ def _total(counted: dict[str, Counted]) -> int:
 def test_deltas_are_added(steps: list[int]) -> None:
     counted: dict[str, Counted] = {}
     for step in steps:
-        beat = Heartbeat(AMPHORA, 0, 0, {"l": ListenerBeat("OPEN", Totals(3, step, step, 0, step))}, {}, 3)
-        counted = count_all(counted, beat)
+        said = Heartbeat(AMPHORA, 0, 0, {"l": ListenerBeat("OPEN", Totals(3, step, step, 0, step))}, {}, 3)
+        counted = count_all(counted, said)
     if steps:
         assert counted["l"].statistics == Statistics(3, sum(steps), sum(steps), 0, sum(steps))
+
+
+@given(st.lists(st.tuples(st.sampled_from(list(Form)), st.integers(0, 50), st.booleans()), max_size=30))
+def test_an_amphora_that_changes_over_goes_on_counting(history: list[tuple[Form, int, bool]]) -> None:
+    """From one form to the other and back, its agent started anew or not; totals are what was served."""
+    counted: dict[str, Counted] = {}
+    sender, served = beat.Sender(1), 0
+    for form, more, restarted in history:
+        served += more
+        if restarted:
+            sender = beat.Sender(sender.epoch + 1, sent=sender.sent)
+        totals = Totals(1, 10 * served, 20 * served, 0, served)
+        said = Report(AMPHORA, "RUNNING", "STOPPED", True, {"l": ListenerReport("OPEN", totals)}, {}, {})
+        settings = SETTINGS if form is Form.OWN else replace(SETTINGS, form=form)
+        key = settings.key_of(AMPHORA).reveal().decode()
+        datagram, sender = beat.seal(sender, AgentConfig(AMPHORA, heartbeat_key=key, heartbeat_form=form), said)
+        inbox = Inbox(settings)
+        inbox.know([AMPHORA])
+        heard = inbox.take(datagram)
+        assert isinstance(heard, Heartbeat)
+        counted = count_all(counted, heard)
+        assert counted["l"].statistics == Statistics(1, 10 * served, 20 * served, 0, served)
 
 
 def test_a_listener_that_is_gone_keeps_its_totals_at_rest() -> None:

@@ -153,6 +153,34 @@ def test_a_restarted_health_manager_fails_nothing_over_at_once(lab: Lab, manager
         assert again.end() == 0
 
 
+@pytest.mark.long
+def test_the_fleet_changes_over_to_octavias_form_and_goes_on_counting(lab: Lab, manager: Manager) -> None:
+    """The health managers first, then each amphora: nobody is failed over, nothing is counted twice."""
+    manager.process.kill()
+    manager.process.wait()
+    appliances = {one["id"] for one in lab.ask("show", "web")["appliances"]}
+    file = lab.file.with_suffix(".conf")
+    file.write_text(CONFIGURATION + "heartbeat_form = octavia\nprevious_heartbeat_form = lbdrivers\n")
+    again = Manager(lab)
+    try:
+        lab.eventually(lambda: "2 amphorae may still speak in the previous" in again.said)
+        assert lab.client().burst(20)["failed"] == 0
+        time.sleep(3)  # a whole timeout: who is not understood would be silent by now
+        before = total_connections(lab)
+        lab.run("maintain")
+        told = {one.told_heartbeats.partition("-")[0] for one in lab.ledger.all_amphorae()}
+        assert told == {"octavia"}
+        lab.eventually(lambda: "no amphora needs to speak any more in the previous" in again.said)
+        assert lab.client().burst(40)["failed"] == 0
+        lab.eventually(lambda: total_connections(lab) >= before + 40)
+        time.sleep(4)
+        assert total_connections(lab) == before + 40
+        assert {one["id"] for one in lab.ask("show", "web")["appliances"]} == appliances
+        assert operating(lab) == "ONLINE" and "failover" not in again.said.rpartition("may still speak")[2]
+    finally:
+        assert again.end() == 0
+
+
 def test_delete_leaves_nothing(lab: Lab) -> None:
     lab.run("delete", "web")
     assert (lab.machines(), lab.ports()) == (set(), [])

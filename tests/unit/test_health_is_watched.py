@@ -16,6 +16,7 @@ from lbdrivers_amphora.decide.failover import Subject
 from lbdrivers_amphora.decide.health import Outline
 from lbdrivers_amphora.health.findings import Heard, Operating
 from lbdrivers_amphora.health.watch import Expected, Standing, Watch
+from lbdrivers_amphora.heartbeat_keys import Way
 from lbdrivers_amphora.wire.heartbeat import Header, Heartbeat, ListenerBeat, PoolBeat
 from lbdrivers_amphora.wire.report import Totals
 
@@ -252,6 +253,21 @@ def test_what_the_clock_on_the_wall_says_decides_nothing(beats: list[tuple[float
     assert found[FIRST].silence == pytest.approx(later) and found[SECOND].silence == pytest.approx(now + later)
     assert settle(watch, now)[TREE.id] is Status.ONLINE
     assert watch.take_changes().heard[0].at == beats[-1][1]
+
+
+def test_one_that_was_told_what_we_do_not_have_is_not_ours_to_fail_over() -> None:
+    watch = watching()
+    watch.expect([Expected(FIRST, TREE.id, Way.OTHER), Expected(SECOND, TREE.id)], {TREE.id: ACTIVE}, 1.0)
+    assert {one.amphora_id: one.busy for one in watch.subjects(500.0)} == {FIRST: True, SECOND: False}
+    assert watch.spoken() == {Way.OTHER: 1, Way.CURRENT: 1}
+
+
+def test_octavias_form_does_not_open_the_door_to_what_was_heard_in_ours() -> None:
+    watch = watching()
+    watch.hear(beat(sequence=8), 1.0, 1.0)
+    watch.hear(beat(sequence=3, epoch=0), 2.0, 2.0)
+    heard = {one.amphora_id: one for one in watch.take_changes().heard}
+    assert (heard[FIRST].epoch, heard[FIRST].sequence, heard[FIRST].at) == (1, 8, 2.0)
 
 
 def test_asking_is_forgotten_when_it_is_heard_again() -> None:

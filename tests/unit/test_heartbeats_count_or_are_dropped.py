@@ -10,6 +10,7 @@ import pytest
 
 from lbdrivers.model.secret import Secret
 from lbdrivers_amphora.health.inbox import Drop, Inbox
+from lbdrivers_amphora.heartbeat_keys import Way
 from lbdrivers_amphora.heartbeat_settings import HeartbeatSettings
 from lbdrivers_amphora.wire import heartbeat
 from lbdrivers_amphora.wire.heartbeat import Form, Header, Heartbeat, ListenerBeat, PoolBeat
@@ -123,3 +124,87 @@ def test_a_bad_one_costs_no_more_than_a_good_one(reason: str) -> None:
         "cut off": [one[:-40] for one in good],
     }[reason]
     assert min(cost(bad, inbox()) for _ in range(5)) <= min(cost(good, inbox()) for _ in range(5))
+
+
+# --- while amphorae change over
+
+OTHER_KEY = Secret(b"n" * 32)
+TO_OWN = replace(OWN, key=OTHER_KEY, previous=SHARED)
+TO_OTHER_KEY = replace(OWN, key=OTHER_KEY, previous=OWN)
+TO_OCTAVIA = replace(SHARED, key=OTHER_KEY, previous=OWN)
+
+
+def spoken(settings: HeartbeatSettings, said: Heartbeat, key_of: str | None = None) -> bytes:
+    """In the way of these settings."""
+    key = settings.key_of(key_of or said.amphora_id).reveal()
+    if settings.form is Form.OWN:
+        return heartbeat.seal_own(said, key)
+    return heartbeat.seal_octavia(replace(said, version=3), key)
+
+
+@pytest.mark.parametrize("settings", [TO_OWN, TO_OTHER_KEY, TO_OCTAVIA], ids=["form", "key", "back"])
+def test_both_ways_count_until_the_amphora_was_told(settings: HeartbeatSettings) -> None:
+    assert settings.previous is not None
+    made = Inbox(settings)
+    made.know([KNOWN], untold=[KNOWN])
+    assert made.take(spoken(settings.previous, beat(sequence=0))) is not None
+    assert made.take(spoken(settings, beat(sequence=1))) is not None
+    made.know([KNOWN])
+    assert made.take(spoken(settings.previous, beat(sequence=2))) is None
+    assert made.take(spoken(settings, beat(sequence=3))) is not None
+    assert made.accepted == 3
+    outdated = Drop.FORGED if settings is TO_OTHER_KEY else Drop.OUTDATED
+    assert dict(made.dropped) == {outdated: 1}
+
+
+@pytest.mark.parametrize("settings", [TO_OWN, TO_OTHER_KEY, TO_OCTAVIA], ids=["form", "key", "back"])
+@pytest.mark.parametrize("told", [True, False])
+def test_nobody_without_a_key_gets_in_meanwhile(settings: HeartbeatSettings, told: bool) -> None:
+    """In neither form, for neither of them, whether it was told or not."""
+    made = Inbox(settings)
+    made.know([KNOWN], untold=() if told else [KNOWN])
+    foreign = Secret(b"x" * 32)
+    for form in Form:
+        for said in (beat(), beat(STRANGER)):
+            assert made.take(spoken(replace(settings, form=form, key=foreign), said)) is None
+    assert made.take(spoken(settings, beat(STRANGER))) is None
+    assert made.accepted == 0
+
+
+def test_a_key_of_one_speaks_for_nobody_else_meanwhile() -> None:
+    made = Inbox(TO_OTHER_KEY)
+    made.know([KNOWN, STRANGER], untold=[STRANGER])
+    for settings in (TO_OTHER_KEY, OWN):
+        assert made.take(spoken(settings, beat(KNOWN), key_of=STRANGER)) is None
+        assert made.take(spoken(settings, beat(STRANGER), key_of=KNOWN)) is None
+    assert made.accepted == 0
+
+
+def test_what_was_said_with_the_previous_key_is_not_heard_again_with_it() -> None:
+    made = Inbox(TO_OTHER_KEY)
+    made.know([KNOWN], untold=[KNOWN])
+    recorded = spoken(OWN, beat(sequence=4))
+    assert made.take(recorded) is not None
+    assert made.take(spoken(TO_OTHER_KEY, beat(sequence=5))) is not None
+    assert made.take(recorded) is None
+    assert made.take(spoken(OWN, beat(sequence=5))) is None
+
+
+def test_a_key_that_is_no_key_is_told_from_all_others() -> None:
+    ways = (OWN, SHARED, TO_OWN, replace(SHARED, key=OTHER_KEY))
+    assert len({one.fingerprint for one in ways}) == len(ways)
+    assert not any(b"m".hex() * 4 in one.fingerprint or "m" * 4 in one.fingerprint for one in ways)
+    assert HeartbeatSettings().fingerprint == ""
+
+
+@pytest.mark.parametrize(
+    ("told", "alone", "changing"),
+    [
+        pytest.param("", Way.CURRENT, Way.PREVIOUS, id="before anybody wrote it down"),
+        pytest.param(TO_OWN.fingerprint, Way.CURRENT, Way.CURRENT, id="the current one"),
+        pytest.param(SHARED.fingerprint, Way.OTHER, Way.PREVIOUS, id="the previous one"),
+        pytest.param(OWN.fingerprint, Way.OTHER, Way.OTHER, id="another one"),
+    ],
+)
+def test_who_was_told_which_way(told: str, alone: Way, changing: Way) -> None:
+    assert (replace(TO_OWN, previous=None).way(told), TO_OWN.way(told)) == (alone, changing)

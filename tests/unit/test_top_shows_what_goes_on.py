@@ -299,7 +299,7 @@ def terminal(command: list[str]) -> Iterator[Terminal]:
         made.close()
 
 
-@pytest.mark.parametrize("end", ["q", "SIGTERM", "Ctrl-C"])
+@pytest.mark.parametrize("end", ["q", *(pytest.param(one, marks=pytest.mark.long) for one in ("SIGTERM", "Ctrl-C"))])
 def test_in_a_terminal_it_lives_until_it_is_told_to_end(terminal: Terminal, end: str) -> None:
     terminal.until(lambda: "\x1b[?1049h" in terminal.shown and "◀ VIP" in terminal.shown)
     assert terminal.mode() != terminal.before  # keys come one by one
