@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 from taskflow import engines, task
-from taskflow.exceptions import WrappedFailure
-from taskflow.patterns import linear_flow, unordered_flow
+from taskflow.patterns import linear_flow
 from taskflow.persistence.models import FlowDetail
 
 from lbdrivers.drivers.context import Progress
@@ -28,22 +27,52 @@ from lbdrivers_amphora.flows.work import Work
 _Done = list[tuple[Step, str]]
 
 
-class _LineTask(task.Task):  # type: ignore[misc]  # taskflow ships no type information
-    """A stage's steps for one subject, in order. They are one task, as taskflow takes a millisecond for each.
-    Steps are taken back by ``run``, not by taskflow: while others of their stage still run, nobody knows yet
-    whether one of them fails for good."""
+class _StageFailed(Exception):
+    """Steps of a stage failed, for these causes."""
 
-    def __init__(self, name: str, steps: tuple[Step, ...], work: Work, subject: str, done: _Done) -> None:
+    def __init__(self, causes: Sequence[Exception]) -> None:
+        super().__init__(*causes)
+        self.causes = causes
+
+
+class _StageTask(task.Task):  # type: ignore[misc]  # taskflow ships no type information
+    """A stage for all of its subjects, which are one task, as taskflow takes a millisecond for each and several for
+    threads. Steps are taken back by ``run``, not by taskflow: while others of their stage still run, nobody knows
+    yet whether one of them fails for good.
+
+    :param pool: runs the subjects side by side; None: one after another, up to the first that fails.
+    """
+
+    def __init__(
+        self, name: str, stage: Stage, subjects: tuple[str, ...], work: Work, done: _Done, pool: Executor | None
+    ) -> None:
         super().__init__(name=name, auto_extract=False)  # it takes no arguments, so nothing need be looked for
-        self._steps, self._work, self._subject, self._done = steps, work, subject, done
+        self._stage, self._subjects, self._work, self._done, self._pool = stage, subjects, work, done, pool
 
     def execute(self) -> None:
-        for step in self._steps:
-            with _told(step.name, self._work, self._subject):
-                step.do(self._work, self._subject)
-            if step.commits:
-                self._done.clear()
-            self._done.append((step, self._subject))
+        if self._pool is None:
+            for subject in self._subjects:
+                if (cause := self._failure(subject)) is not None:
+                    raise _StageFailed([cause])
+            return
+        first, *others = self._subjects
+        running = [self._pool.submit(self._failure, subject) for subject in others]
+        found = [self._failure(first), *(future.result() for future in running)]
+        if causes := [cause for cause in found if cause is not None]:
+            raise _StageFailed(causes)
+
+    def _failure(self, subject: str) -> Exception | None:
+        """Carry the steps out for the subject; why one of them failed."""
+        try:
+            for step in self._stage.steps:
+                with _told(step.name, self._work, subject):
+                    step.do(self._work, subject)
+                if step.commits:
+                    self._done.clear()
+                self._done.append((step, subject))
+        except Exception as error:  # noqa: BLE001 - the stage raises it, with those of the other subjects
+            return error
+        return None
 
 
 @contextmanager
@@ -65,24 +94,32 @@ def run(recipe: Recipe, work: Work) -> None:
 
     :raises TemporaryError, PermanentError: the gravest failure of a step; the others are its notes.
     """
-    flow, done = linear_flow.Flow(recipe.name), _Done()
-    for number, stage in enumerate(recipe.stages):
-        subjects = tuple(work.subjects(stage.subject))
-        if subjects:
-            flow.add(_stage(f"{number} {stage.subject}", stage, subjects, work, done))
-    if not len(flow):
+    stages = tuple((stage, subjects) for stage in recipe.stages if (subjects := tuple(work.subjects(stage.subject))))
+    if not stages:
         return
+    done = _Done()
     try:
-        _carry_out(flow, work)
-    except WrappedFailure as wrapped:
-        causes = [failure.exception for failure in wrapped if failure.exception is not None]
-        gravest = _gravest(causes) or RuntimeError(str(wrapped))
-        if any(isinstance(cause, PermanentError) for cause in causes):
+        with _threads(work, max(len(subjects) for _, subjects in stages)) as pool:
+            flow = linear_flow.Flow(recipe.name)
+            for number, (stage, subjects) in enumerate(stages):
+                flow.add(_StageTask(f"{number} {stage.subject}", stage, subjects, work, done, pool))
+            _carry_out(flow)
+    except _StageFailed as failed:
+        gravest = _gravest(failed.causes)
+        if any(isinstance(cause, PermanentError) for cause in failed.causes):
             _take_back(done, work, gravest)
-        raise gravest from wrapped
-    except PermanentError as error:
-        _take_back(done, work, error)
-        raise
+        raise gravest from None
+
+
+@contextmanager
+def _threads(work: Work, subjects: int) -> Iterator[Executor | None]:
+    """A pool in which so many subjects go side by side with the thread that asks, as far as workers are allowed."""
+    others = min(subjects, work.settings.workers) - 1
+    if others < 1:
+        yield None
+    else:
+        with ThreadPoolExecutor(others) as pool:
+            yield pool
 
 
 class _Forgetful:
@@ -102,23 +139,20 @@ class _Forgetful:
         return details
 
 
-def _carry_out(flow: Any, work: Work) -> None:
-    kept = {"flow_detail": FlowDetail(flow.name, uuid=str(uuid.uuid4())), "backend": _Forgetful()}
-    if _alone(work):
-        engines.load(flow, engine="serial", **kept).run()
-        return
-    # An executor of our own: taskflow's takes a second to shut down.
-    with ThreadPoolExecutor(work.settings.workers) as executor:
-        engines.load(flow, engine="parallel", executor=executor, **kept).run()
+def _carry_out(flow: Any) -> None:
+    detail = FlowDetail(flow.name, uuid=str(uuid.uuid4()))
+    engines.load(flow, engine="serial", flow_detail=detail, backend=_Forgetful()).run()
 
 
-def _gravest(causes: list[BaseException]) -> BaseException | None:
+def _gravest(causes: Iterable[Exception]) -> Exception:
     """Several amphorae failed at once: what is no DriverError is a defect and decides, then what is
     final; the others become notes."""
-    ordered = sorted(causes, key=lambda cause: (isinstance(cause, DriverError), not isinstance(cause, PermanentError)))
-    for other in ordered[1:]:
-        ordered[0].add_note(f"also: {other}")
-    return ordered[0] if ordered else None
+    first, *others = sorted(
+        causes, key=lambda cause: (isinstance(cause, DriverError), not isinstance(cause, PermanentError))
+    )
+    for other in others:
+        first.add_note(f"also: {other}")
+    return first
 
 
 def _take_back(done: _Done, work: Work, cause: BaseException) -> None:
@@ -130,14 +164,3 @@ def _take_back(done: _Done, work: Work, cause: BaseException) -> None:
                     step.undo(work, subject)
             except DriverError as error:
                 cause.add_note(f"not taken back: {step.name} of {work.label(subject)}: {error}")
-
-
-def _stage(name: str, stage: Stage, subjects: Iterable[str], work: Work, done: _Done) -> Any:
-    together = linear_flow.Flow if _alone(work) else unordered_flow.Flow
-    lines = (_LineTask(f"{name} {subject}", stage.steps, work, subject, done) for subject in subjects)
-    return together(name).add(*lines)
-
-
-def _alone(work: Work) -> bool:
-    """One worker needs no threads, and takes the same order in each run."""
-    return work.settings.workers == 1
