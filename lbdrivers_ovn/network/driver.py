@@ -126,6 +126,7 @@ def _ensure_networks(at: Work, topology: Topology) -> None:
     for end in ends:
         port = at.insert(_ROUTER_PORTS)
         port.name, port.mac, port.networks = end.name, end.mac, list(end.addresses)
+        port.external_ids = {"neutron:network_name": end.switch}
         router.addvalue("ports", port)
         peer = at.insert(_PORTS)
         peer.name, peer.type, peer.addresses, peer.options = (
@@ -134,6 +135,11 @@ def _ensure_networks(at: Work, topology: Topology) -> None:
             ["router"],
             {"router-port": end.name},
         )
+        # By these, other controllers of the same layout find routers.
+        peer.external_ids = {
+            "neutron:device_owner": "network:router_interface",
+            "neutron:cidrs": " ".join(end.addresses),
+        }
         _switch(at, end.switch).addvalue("ports", peer)
 
 
