@@ -95,6 +95,10 @@ class PrivateOvn:
         process.terminate()
         process.wait(timeout=PATIENCE)
 
+    def pid(self, daemon: str) -> int:
+        """The process of a daemon that runs."""
+        return self._processes[daemon].pid
+
     def _start_switching(self) -> None:
         self._hypervisor = Namespace()
         self.vsctl(
