@@ -15,10 +15,8 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, runtime_checkable
 
 from lbdrivers.drivers.compute import Vantage
-from lbdrivers.drivers.statistics import ListenerStatistics, StatisticsSink
 from lbdrivers.errors import DriverError, PermanentError, TemporaryError
 from lbdrivers.reconcile.daemon import DaemonContext
 from lbdrivers.reconcile.exposure import Health, Metric
@@ -30,7 +28,9 @@ from lbdrivers_amphora.health import words
 from lbdrivers_amphora.health.findings import Listening
 from lbdrivers_amphora.health.journal import Journal
 from lbdrivers_amphora.health.listener import Batch, Crew, Floors, Listener
-from lbdrivers_amphora.health.watch import Changes, Expected, Watch
+from lbdrivers_amphora.health.sinks import Sinks
+from lbdrivers_amphora.health.strays import Strays
+from lbdrivers_amphora.health.watch import Expected, Watch
 from lbdrivers_amphora.health.words import Word
 from lbdrivers_amphora.heartbeat_keys import Way
 from lbdrivers_amphora.heartbeat_settings import read_manager
@@ -53,15 +53,6 @@ def run(context: DaemonContext) -> None:
     :raises DriverError: when it can never work as configured.
     """
     HealthManager(context).serve()
-
-
-@runtime_checkable
-class Shown(Protocol):
-    """A sink that shows what it took at ``/metrics``."""
-
-    def metrics(self) -> Iterable[Metric]:
-        """Made when somebody looks."""
-        ...
 
 
 class HealthManager:
@@ -98,12 +89,7 @@ class HealthManager:
         self._seen: float | None = None
         self._look_interval = max(self._settings.check_interval, min(_LOOK, self._settings.policy.timeout / 12))
         self._seeing = 0.0
-        self._sinks: list[StatisticsSink] = [
-            context.drivers.load("lbdrivers.statistics", sink) for sink in self._settings.sinks
-        ]
-        for sink in self._sinks:
-            if isinstance(sink, Shown):
-                context.exposure.metrics.append(sink.metrics)
+        self._sinks = Sinks(context, self._settings.sinks)
         context.exposure.metrics.append(self._metrics)
         context.exposure.health = self._health
         self._trouble = ""
@@ -112,6 +98,7 @@ class HealthManager:
         self._tidied = time.monotonic()
         threads = self._settings.failover_threads
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="failover") if threads else None
+        self._strays = Strays(context, self._journal, self._settings.policy, self._workers, self._say)
 
     def serve(self) -> None:
         """Listen and decide until told to stop."""
@@ -162,6 +149,8 @@ class HealthManager:
             self._listening[number] = None
         elif since is None or batch.trouble:
             self._listening[number] = batch.now
+        if batch.strangers:
+            self._strays.note(batch.strangers, batch.now)
         if batch.counts:
             self._counts[number] = batch.counts
         if batch.beats:
@@ -251,6 +240,7 @@ class HealthManager:
         with self._lock:
             self._watch.expect(expected, standings, now)
         self._know(expected)
+        self._strays.look(now)
         if now - self._tidied > _TIDYING:
             self._tidied = now
             self._journal.forget_others(one.amphora_id for one in expected)
@@ -292,22 +282,8 @@ class HealthManager:
                 self._watch.give_back(changes)
             raise
         self._written = time.monotonic()
-        self._send(changes)
-
-    def _send(self, changes: Changes) -> None:
-        """Statistics to whoever else wants them; a sink that fails is told, and gets newer ones the next time."""
-        if not self._sinks:
-            return
-        measured = tuple(
-            ListenerStatistics(one.load_balancer_id, one.amphora_id, listener, totals, one.at)
-            for one in changes.heard
-            for listener, totals in one.statistics.items()
-        )
-        for sink in self._sinks:
-            try:
-                sink.take(measured)
-            except DriverError as error:
-                self._tell(f"statistics are not taken by {type(sink).__name__}: {error.operator}")
+        for trouble in self._sinks.send(changes.heard):
+            self._tell(trouble)
 
     def _decide(self) -> None:
         policy = self._settings.policy
@@ -380,6 +356,7 @@ class HealthManager:
         states = [(("expected",), len(self._watch)), (("silent",), len(told.silent))]
         states.append((("incomplete",), len(self._watch.incomplete)))
         states += [(("previous_way",), self._ways[Way.PREVIOUS]), (("other_way",), self._ways[Way.OTHER])]
+        states.append((("zombie",), len(self._strays)))
         yield Metric("amphorae", "Amphorae by state.", states, ("state",))
         zones = [((zone or "all",), 1.0) for zone in told.open]
         yield Metric("breaker_open", "Zones in which too many are silent for any failover.", zones, ("zone",))
@@ -396,6 +373,7 @@ class HealthManager:
             "listening_seconds": round(listening, 1),
             "amphorae": len(self._watch),
             "silent": len(told.silent),
+            "zombies": len(self._strays),
             "blind": told.blind,
             "breaker_open": {zone or "all": why for zone, why in told.open.items()},
             "trouble": self._trouble,

@@ -98,7 +98,16 @@ def find_orphans(drivers: Drivers, ledger: Ledger) -> tuple[Orphan, ...]:
 def remove_orphans(drivers: Drivers, ledger: Ledger) -> tuple[Orphan, ...]:
     """Remove those of which a record says that they were ours and should be gone; machines first, as they
     hold ports."""
-    proven = [orphan for orphan in find_orphans(drivers, ledger) if orphan.proof]
+    return _remove(drivers, [orphan for orphan in find_orphans(drivers, ledger) if orphan.proof])
+
+
+def remove_zombie(drivers: Drivers, ledger: Ledger, amphora_id: str) -> tuple[Orphan, ...]:
+    """The same for what one amphora alone has left behind."""
+    found = orphans.left_by(amphora_id, find_orphans(drivers, ledger))
+    return _remove(drivers, [orphan for orphan in found if orphan.proof])
+
+
+def _remove(drivers: Drivers, proven: list[Orphan]) -> tuple[Orphan, ...]:
     for orphan in proven:
         if orphan.kind == "machine":
             drivers.compute.remove(orphan.name)

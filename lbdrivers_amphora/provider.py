@@ -242,6 +242,13 @@ class AmphoraProvider:
         """See ``Inspector``."""
         return inspection.remove_orphans(self._drivers, self._ledger)
 
+    def remove_zombie(self, amphora_id: str) -> tuple[Orphan, ...]:
+        """Remove what an amphora has left behind of which a record says that it was removed; what was removed.
+
+        Law: found anew at this moment; what any record of today names stays.
+        """
+        return inspection.remove_zombie(self._drivers, self._ledger, amphora_id)
+
     def maintain(self, load_balancer_id: str) -> None:
         """See ``Maintainer``. An amphora that is not running is left to a failover."""
         balancer = self._ledger.balancer(load_balancer_id)

@@ -46,9 +46,17 @@ def _among(
 ) -> Iterator[Orphan]:
     for name in names:
         for form, owners in forms:
-            match = form.fullmatch(name)
-            if match is None:
-                continue
-            owner = next(group for group in match.groups() if group is not None)
-            if owner not in owners:
+            owner = _owner(form, name)
+            if owner is not None and owner not in owners:
                 yield Orphan(kind, name, known.gone.get(owner, ""))
+
+
+def left_by(amphora_id: str, found: Iterable[Orphan]) -> tuple[Orphan, ...]:
+    """Those among the orphans that this amphora has left behind."""
+    return tuple(one for one in found if amphora_id in (_owner(_MACHINE, one.name), _owner(_AMPHORA_PORT, one.name)))
+
+
+def _owner(form: re.Pattern[str], name: str) -> str | None:
+    """The id in a name of that form."""
+    match = form.fullmatch(name)
+    return None if match is None else next(group for group in match.groups() if group is not None)

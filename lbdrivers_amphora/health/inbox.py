@@ -29,12 +29,22 @@ class Drop(enum.StrEnum):
     OVERTAKEN = "overtaken"
 
 
+#: Strangers that are remembered until somebody asks for them.
+_STRANGERS = 1000
+
+
 class _Speakers:
-    """Who may speak, and what was heard of them, in whichever way."""
+    """Who may speak, and what was heard of them, in whichever way; and who has spoken with a key of ours besides."""
 
     def __init__(self) -> None:
         self.known: frozenset[str] = frozenset()
         self.windows: dict[str, ReplayWindow] = {}
+        self.strangers: set[str] = set()
+
+    def note_stranger(self, name: str) -> None:
+        """Somebody who is not known has a key of ours."""
+        if len(self.strangers) < _STRANGERS:
+            self.strangers.add(name)
 
 
 class _Way:
@@ -65,7 +75,11 @@ class _Way:
         header = heartbeat.header_of(datagram)
         name = header.amphora_id
         if name not in self.allowed:
-            return self._stranger(name)
+            if name in self._speakers.known:
+                return self._reason
+            if heartbeat.is_authentic_own(datagram, self._settings.key_of(name).reveal()):
+                self._speakers.note_stranger(name)
+            return Drop.UNKNOWN
         window = self._speakers.windows.get(name, ReplayWindow())
         after = window.admit(header.epoch, header.sequence)
         if after is None:
@@ -82,10 +96,12 @@ class _Way:
         if stream is None:
             return Drop.FORGED
         beat = heartbeat.open_octavia(stream)
-        return beat if beat.amphora_id in self.allowed else self._stranger(beat.amphora_id)
-
-    def _stranger(self, name: str) -> Drop:
-        return self._reason if name in self._speakers.known else Drop.UNKNOWN
+        if beat.amphora_id in self.allowed:
+            return beat
+        if beat.amphora_id in self._speakers.known:
+            return self._reason
+        self._speakers.note_stranger(beat.amphora_id)
+        return Drop.UNKNOWN
 
     def _key(self, amphora_id: str) -> bytes:
         key = self._keys.get(amphora_id)
@@ -114,6 +130,11 @@ class Inbox:
     def counts(self) -> dict[str, int]:
         """Datagrams by what became of them."""
         return {"accepted": self.accepted, **{reason.value: number for reason, number in self.dropped.items()}}
+
+    def take_strangers(self) -> frozenset[str]:
+        """Who is not known and has spoken with a key of ours, since this was asked last; a thousand at most."""
+        found, self._speakers.strangers = frozenset(self._speakers.strangers), set()
+        return found
 
     def know(
         self,

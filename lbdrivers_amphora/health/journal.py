@@ -18,7 +18,7 @@ from lbdrivers_amphora.health.findings import Finding, Heard, Listening, Operati
 from lbdrivers_amphora.health.watch import Changes, Expected, Standing
 from lbdrivers_amphora.heartbeat_keys import Way
 from lbdrivers_amphora.heartbeat_settings import HeartbeatSettings
-from lbdrivers_amphora.records import KIND_AMPHORA, Amphora, AmphoraStatus
+from lbdrivers_amphora.records import KIND_AMPHORA, KIND_GONE, Amphora, AmphoraStatus, Gone
 
 F = TypeVar("F", bound=Finding)
 
@@ -78,6 +78,15 @@ class Journal:
                 amphora.status is AmphoraStatus.ALLOCATED,
                 self._heartbeats.way(amphora.told_heartbeats),
             )
+
+    def recorded(self) -> frozenset[str]:
+        """Ids of all amphorae that had a record when there was last looked, those that do not serve, too."""
+        return frozenset(self._looked)
+
+    def gone(self, amphorae: Iterable[str]) -> dict[str, float]:
+        """When those of them were removed that are remembered, in seconds since the epoch."""
+        found = (self._records.get(KIND_GONE, name) for name in amphorae)
+        return {one.id: Gone.model_validate(one.data).since for one in found if one is not None}
 
     def trees(self, load_balancer_ids: Sequence[str]) -> tuple[LoadBalancer, ...]:
         """The wanted trees of some hundred load balancers, of those that there still are."""

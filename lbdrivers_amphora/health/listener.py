@@ -40,6 +40,7 @@ class Batch:
     """What was heard together.
 
     :param now: when, by the clock that never jumps; ``wall``: by the one on the wall.
+    :param strangers: who is not known and has spoken with a key of ours.
     :param counts: datagrams since the listener began, by what became of them.
     :param listening: whether there is a socket at all.
     :param trouble: why silence must be judged anew; empty when there is no reason.
@@ -50,6 +51,7 @@ class Batch:
     wall: float
     listening: bool
     beats: tuple[Heartbeat | Header, ...] = ()
+    strangers: frozenset[str] = frozenset()
     counts: Mapping[str, int] = field(default_factory=dict)
     trouble: str = ""
     news: str = ""
@@ -102,7 +104,8 @@ class Listener:
             news = "overloaded: statistics wait, only life is noted" if shedding else "no longer overloaded"
         take = self._inbox.take
         beats = tuple(beat for one in datagrams if (beat := take(one, alive_only=shedding)) is not None)
-        return Batch(now, self._wall(), True, beats, self._inbox.counts(), trouble or self._pace(began, now), news)
+        strangers, counts = self._inbox.take_strangers(), self._inbox.counts()
+        return Batch(now, self._wall(), True, beats, strangers, counts, trouble or self._pace(began, now), news)
 
     def _place(self) -> tuple[str, str]:
         """Have a socket where amphorae can be heard now; a trouble and news."""
@@ -211,6 +214,6 @@ def _work(make: Callable[[], Listener], connection: Connection, parent: int) -> 
                 listener.know(*connection.recv())
             batch = listener.listen()
             # Silence is told, too, once in a while: that a listener lives is news to whoever decides.
-            if batch.beats or batch.trouble or batch.news or batch.now - told > IDLE:
+            if batch.beats or batch.strangers or batch.trouble or batch.news or batch.now - told > IDLE:
                 connection.send(batch)
                 told = batch.now

@@ -5,7 +5,7 @@ Law: pure. What is said is what has changed since it was said last.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from lbdrivers_amphora.decide.failover import Decision
@@ -48,3 +48,20 @@ def of_ways(before: Mapping[Way, int], now: Mapping[Way, int], *, changing_over:
     if changing_over and (not before or earlier != before.get(Way.PREVIOUS, 0)):
         left = f"{earlier} amphorae may still speak" if earlier else "no amphora needs to speak any more"
         yield Word(f"{left} in the previous heartbeat form or key", trouble=False)
+
+
+def of_zombies(
+    before: Collection[str], now: Collection[str], gone: Collection[str], *, removed: bool
+) -> Iterator[Word]:
+    """What is new of amphorae that speak although no record names them.
+
+    :param gone: those of which a record says that they were removed; :param removed: whether they are removed again.
+    """
+    for name in sorted(set(now) - set(before)):
+        if name not in gone:
+            remedy = "it may be another controller's; if it is not, remove its machine by hand"
+            yield Word(f"amphora {name} speaks with a key of ours, and no record names it: {remedy}")
+        elif removed:
+            yield Word(f"amphora {name} speaks although it was removed: what is left of it is removed")
+        else:
+            yield Word(f"amphora {name} speaks although it was removed; remove it: lbdrivers orphans --remove")

@@ -72,8 +72,8 @@ def watched(case: Case, tmp_path: Path, postgresql_server: str) -> Iterator[tupl
                 manager(url, store, tmp_path, options) as made,
                 speaking(made.port, case.size, case.interval, sealed(2, each=2)) as fleet,
             ):
-                eventually(lambda: len(store.records.versions(Heard.KIND)) == case.size, 3 * case.interval + 30)
-                eventually(lambda: len(store.records.versions(Operating.KIND)) == case.size // 2, 60)
+                eventually(lambda: len(store.records.versions(Heard.KIND)) == case.size, 3 * case.interval + 120)
+                eventually(lambda: len(store.records.versions(Operating.KIND)) == case.size // 2, 300)
                 yield made, fleet
         finally:
             store.close()
@@ -83,7 +83,7 @@ def eventually(condition: Callable[[], bool], limit: float) -> None:
     deadline = time.monotonic() + limit
     while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.2)
+        time.sleep(min(1.0, limit / 100))
 
 
 class Reports:

@@ -21,7 +21,9 @@ import pytest
 from lbdrivers import registry, settings
 from lbdrivers.drivers.amphora import Role
 from lbdrivers.drivers.context import Record
+from lbdrivers.memory.compute import MemoryCompute
 from lbdrivers.memory.provider import MemoryProvider
+from lbdrivers.model.infra import MachineRequest
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.reconcile.daemon import DaemonContext
 from lbdrivers.reconcile.engine import Engine
@@ -29,6 +31,7 @@ from lbdrivers.store.store import Store
 from lbdrivers_amphora.health.findings import Heard, Listening
 from lbdrivers_amphora.health_manager import run
 from lbdrivers_amphora.heartbeat_settings import HeartbeatSettings, read_manager
+from lbdrivers_amphora.ledger import Ledger
 from lbdrivers_amphora.records import KIND_AMPHORA, Amphora, AmphoraStatus
 from lbdrivers_amphora.wire.heartbeat import Form, Heartbeat, seal_octavia, seal_own
 
@@ -177,9 +180,13 @@ class World:
 
     def tell(self, number: int, told: str) -> None:
         """Note what an amphora was told of heartbeats, as whoever configures its agent does."""
+        self.change(number, told_heartbeats=told)
+
+    def change(self, number: int, **fields: str) -> None:
+        """Change the record of an amphora."""
         record = self.store.records.get(KIND_AMPHORA, name("amphora", number))
         assert record is not None
-        self.store.records.put(replace(record, data={**record.data, "told_heartbeats": told}))
+        self.store.records.put(replace(record, data={**record.data, **fields}))
 
     def wanted(self) -> set[int]:
         """Numbers of the load balancers whose failover was asked for."""
@@ -280,6 +287,26 @@ def test_while_amphorae_change_over_nobody_is_failed_over_and_nobody_else_gets_i
     world.eventually(repeated)
     world.eventually(lambda: manager.counts().get("outdated", 0) > 0)
     world.nothing_for(0.5, frozenset({0}))
+
+
+def test_a_zombie_is_removed_when_name_and_record_prove_it_ours(world: World) -> None:
+    """Of four amphorae that speak and are not watched, one was removed before; machines of all have our names."""
+    removed, nobodys, dying, spare = (name("amphora", n) for n in range(4))
+    manager = world.watch("failover_threads = 1\nheartbeat_timeout = 10\n")
+    cloud = MemoryCompute(registry.make_context(settings.load([world.folder / "health.conf"]), world.store.records))
+    for one in (removed, nobodys, dying, spare):
+        cloud.ensure(MachineRequest(f"amphora-{one}", ()))
+    world.eventually(lambda: len(world.heard()) == 2 * PAIRS)
+    Ledger(world.store.records).forget_amphora(removed, time.time())
+    world.store.records.remove(KIND_AMPHORA, nobodys)
+    world.change(2, status="PENDING_DELETE")
+    world.change(3, status="READY")
+    world.eventually(lambda: cloud.find(f"amphora-{removed}") is None)
+    world.eventually(lambda: any(f"removed of amphora {removed}" in words for words in manager.said))
+    world.eventually(lambda: any(f"amphora {nobodys} speaks with a key of ours" in words for words in manager.said))
+    assert cloud.known() == {f"amphora-{one}" for one in (nobodys, dying, spare)}
+    assert not any(dying in words or spare in words for words in manager.said)
+    assert world.wanted() == set()
 
 
 @pytest.mark.long

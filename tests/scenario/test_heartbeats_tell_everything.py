@@ -154,6 +154,24 @@ def test_a_restarted_health_manager_fails_nothing_over_at_once(lab: Lab, manager
 
 
 @pytest.mark.long
+def test_a_zombie_is_removed_and_its_place_can_be_filled(lab: Lab) -> None:
+    """Its record says that it was removed; its machine, as after a cloud's mistake, runs and speaks."""
+    manager = Manager(lab)
+    try:
+        lab.eventually(lambda: operating(lab) == "ONLINE")
+        zombie = next(one for one in lab.ask("show", "web")["appliances"] if not one["holds_vip"])["id"]
+        lab.ledger.forget_amphora(zombie, time.time())
+        lab.eventually(lambda: f"removed of amphora {zombie}: machine amphora-{zombie}" in manager.said)
+        assert f"amphora-{zombie}" not in lab.machines() and len(lab.machines()) == 1
+        assert lab.run("orphans").stdout.strip() == "no orphans"
+        assert lab.client().burst(10)["failed"] == 0
+        lab.run("failover", "web")
+        assert len(lab.machines()) == 2
+    finally:
+        assert manager.end() == 0
+
+
+@pytest.mark.long
 def test_the_fleet_changes_over_to_octavias_form_and_goes_on_counting(lab: Lab, manager: Manager) -> None:
     """The health managers first, then each amphora: nobody is failed over, nothing is counted twice."""
     manager.process.kill()

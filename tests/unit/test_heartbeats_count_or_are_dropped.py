@@ -90,6 +90,19 @@ def test_one_that_is_gone_is_not_known_any_more() -> None:
     assert made.take(sealed(beat(STRANGER))) == beat(STRANGER)
 
 
+@pytest.mark.parametrize("settings", [OWN, SHARED], ids=["own", "octavia"])
+def test_who_has_a_key_of_ours_and_is_not_known_is_remembered_for_once(settings: HeartbeatSettings) -> None:
+    made = inbox(settings)
+    foreign = replace(settings, key=Secret(b"x" * 32))
+    for way, who in ((settings, STRANGER), (settings, KNOWN), (foreign, str(uuid.UUID(int=3)))):
+        made.take(spoken(way, beat(who)))
+    assert made.take_strangers() == {STRANGER}
+    assert made.take_strangers() == frozenset()
+    for number in range(2000):
+        made.take(spoken(settings, beat(str(uuid.UUID(int=10 + number)))))
+    assert len(made.take_strangers()) == 1000
+
+
 def test_under_overload_life_is_enough() -> None:
     assert inbox().take(sealed(beat()), alive_only=True) == Header(KNOWN, 5, 0)
     assert inbox().take(sealed(beat(), key_of=STRANGER), alive_only=True) is None
