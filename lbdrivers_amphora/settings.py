@@ -15,6 +15,7 @@ from lbdrivers.drivers.amphora import Topology, TrafficOptions, VrrpTimers
 from lbdrivers.errors import InvalidInput, Problem
 from lbdrivers.settings import refusal
 from lbdrivers.settings.names import driver
+from lbdrivers.settings.tls import read_tls
 from lbdrivers_amphora.client_settings import DATAGRAM_DRIVER
 from lbdrivers_amphora.decide.datagrams import DatagramDriver
 from lbdrivers_amphora.haproxy.quote import token
@@ -255,6 +256,7 @@ def _traffic(configuration: cfg.ConfigOpts) -> TrafficOptions:
         timeout_member_connect=haproxy.timeout_member_connect,
         timeout_member_data=haproxy.timeout_member_data,
         timeout_tcp_inspect=haproxy.timeout_tcp_inspect,
+        tls=read_tls(configuration),
     )
 
 

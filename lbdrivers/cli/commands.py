@@ -18,7 +18,6 @@ from lbdrivers.cli.actions import Action, planned
 from lbdrivers.cli.output import Output
 from lbdrivers.cli.session import Session, now, read_document
 from lbdrivers.document import parse
-from lbdrivers.drivers.provider import check_tree
 from lbdrivers.errors import PermanentError
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.status import ProvisioningStatus
@@ -251,10 +250,8 @@ def _document(arguments: Namespace) -> LoadBalancer:
 
 
 def _actions(session: Session, tree: LoadBalancer, entry: Entry | None) -> tuple[Action, ...]:
-    """What an apply would do; what the provider cannot do is refused here."""
-    name = session.provider_name(tree)
-    provider = session.provider(name)
-    check_tree(name, provider, tree)
+    """What an apply would do; what cannot, or must not, be done is refused here."""
+    provider = session.provider(session.engine.check(tree))
     return planned(provider, tree, entry.applied if entry is not None else None)
 
 

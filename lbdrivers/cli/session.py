@@ -22,7 +22,6 @@ from lbdrivers.document.source import MAXIMUM_SIZE
 from lbdrivers.drivers.context import DriverContext, Progress
 from lbdrivers.drivers.provider import Observation, Provider
 from lbdrivers.errors import DriverError, InvalidInput, PermanentError, Problem
-from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.store.entry import Entry
 from lbdrivers.store.store import Store
 
@@ -90,10 +89,6 @@ class Session:
         """The provider of that name, one instance a session."""
         provider: Provider = self.context.load(registry.PROVIDERS, name)
         return provider
-
-    def provider_name(self, tree: LoadBalancer) -> str:
-        """Who serves the tree: the one that it names, else the default one."""
-        return self.engine.provider_of(tree)
 
     def entry(self, subject: str) -> Entry:
         """The load balancer of that id or name. :raises InvalidInput: when there is none."""

@@ -15,6 +15,7 @@ from lbdrivers.drivers.provider import Mildness, Statistics
 from lbdrivers.model.infra import HostRoute, Machine
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.secret import Secret
+from lbdrivers.model.tls import DEFAULT_POLICY, TlsPolicy
 
 
 class Topology(enum.StrEnum):
@@ -146,6 +147,7 @@ class TrafficOptions:
         ``administrative_log_facility`` of HAProxy itself.
     :param stick_table_size: entries of each table of persistence; k, m and g multiply by 1024.
     :param connection_limit: connections that a process makes room for where no listener asks for more.
+    :param tls: what listeners and pools speak that do not say it themselves.
     """
 
     connection_logging: bool = True
@@ -160,6 +162,7 @@ class TrafficOptions:
     timeout_member_connect: int = 5_000
     timeout_member_data: int = 50_000
     timeout_tcp_inspect: int = 0
+    tls: TlsPolicy = DEFAULT_POLICY
 
 
 @dataclass(frozen=True)

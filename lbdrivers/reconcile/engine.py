@@ -19,6 +19,7 @@ from lbdrivers import features
 from lbdrivers.drivers.provider import Maintainer, Provider, ReplacementCause, Replacer, check_tree
 from lbdrivers.errors import PermanentError, TemporaryError, UnsupportedError
 from lbdrivers.model.resources import LoadBalancer
+from lbdrivers.model.tls import check_tls
 from lbdrivers.reconcile.heartbeat import Heartbeat, beat_in_thread
 from lbdrivers.reconcile.holder import is_dead, own_holder
 from lbdrivers.reconcile.outcome import Backoff, Done, Failed, Outcome, Retry, decide, seconds_until_next, status_after
@@ -79,12 +80,19 @@ class Engine:
 
         :returns: the generation that wants it; the same as before when nothing changes.
         :raises UnsupportedError: names what the provider lacks, and what needs it.
+        :raises InvalidInput: names what the deployment forbids.
         :raises PermanentError: see ``Store.submit``.
         """
-        name = self.provider_of(tree)
-        check_tree(name, self._provider(name), tree)
+        name = self.check(tree)
         with self._announced(tree.id):
             return self._store.submit(tree, name)
+
+    def check(self, tree: LoadBalancer) -> str:
+        """Name of the tree's provider; what must not, or cannot, be brought about is refused as by ``submit``."""
+        name = self.provider_of(tree)
+        check_tls(tree, self._settings.tls)
+        check_tree(name, self._provider(name), tree)
+        return name
 
     def provider_of(self, tree: LoadBalancer) -> str:
         """Name of the provider that the tree asks for, or the default one."""

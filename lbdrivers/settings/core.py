@@ -13,7 +13,8 @@ from pathlib import Path
 from oslo_config import cfg
 
 from lbdrivers.errors import InvalidInput, Problem
-from lbdrivers.settings import scale
+from lbdrivers.model.tls import DEFAULT_POLICY, TlsPolicy
+from lbdrivers.settings import scale, tls
 from lbdrivers.settings.check import Findings, Names, check, places
 from lbdrivers.settings.declared import declared, names_of
 from lbdrivers.settings.refusal import refusal
@@ -34,7 +35,7 @@ OPTIONS: Mapping[str, Sequence[cfg.Opt]] = {
     "lbdrivers": (*_CORE, *scale.OPTIONS["lbdrivers"]),
     "database": (*_DATABASE, *scale.OPTIONS["database"]),
     "task_flow": scale.OPTIONS["task_flow"],
-    "api_settings": _API,
+    "api_settings": (*_API, *tls.OPTIONS["api_settings"]),
     "house_keeping": _HOUSE_KEEPING,
 }
 #: Octavia's other name of its own provider.
@@ -76,6 +77,10 @@ class Settings:
 
     worker_poll_seconds: float = 1.0
     """A worker that found nothing to do looks again after so long; costs one query."""
+
+    tls: TlsPolicy = DEFAULT_POLICY
+    """What trees may ask of TLS: [api_settings] tls_cipher_prohibit_list and minimum_tls_version. Its defaults are
+    those that a provider's own settings read, too."""
 
 
 def load(files: Sequence[Path] = (), state_path: Path | None = None) -> cfg.ConfigOpts:
@@ -146,6 +151,7 @@ def read(configuration: cfg.ConfigOpts) -> Settings:
             jobboard=scale.read_jobboard(configuration),
             maintenance_seconds=float(configuration.house_keeping.cert_interval),
             worker_poll_seconds=configuration.lbdrivers.worker_poll_seconds,
+            tls=tls.read_tls(configuration),
         )
     except (cfg.Error, ValueError) as error:
         raise refusal(error) from error

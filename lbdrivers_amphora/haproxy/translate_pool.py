@@ -22,6 +22,7 @@ from lbdrivers.model.resources import (
     Pool,
     PoolProtocol,
 )
+from lbdrivers.model.tls import TlsDefaults
 from lbdrivers_amphora.haproxy.ir import Check, Server
 from lbdrivers_amphora.haproxy.quote import Line, Word, literal, log_format, token, tokens
 from lbdrivers_amphora.haproxy.translate_rules import words
@@ -144,7 +145,7 @@ def servers(pool: Pool, listener: Listener, mode: str, bundle: Bundle, facts: Fa
 
     They are the same behind every listener of this mode that does, or does not, terminate TLS.
     """
-    check = _check(pool, mode)
+    check = _check(pool, mode, bundle.options.tls.pools)
     proxy = _PROXY.get(pool.protocol)
     if pool.protocol is PoolProtocol.PROXYV2 and terminates(listener):
         proxy = _PROXY_WITH_TLS
@@ -179,11 +180,11 @@ def _server(
     )
 
 
-def _check(pool: Pool, mode: str) -> Check | None:
+def _check(pool: Pool, mode: str, defaults: TlsDefaults) -> Check | None:
     monitor = active_monitor(pool)
     if monitor is None:
         return None
-    options = check_options(pool, monitor, mode)
+    options = check_options(pool, monitor, mode, defaults)
     return Check(monitor.delay, monitor.max_retries_down, monitor.max_retries, options)
 
 

@@ -24,7 +24,7 @@ from lbdrivers.model.resources import (
     TlsVersion,
 )
 from lbdrivers.model.secret import Secret
-from lbdrivers.model.tls import DEFAULT_ALPN, DEFAULT_CIPHERS, DEFAULT_VERSIONS, TLS13_SUITES
+from lbdrivers.model.tls import TLS13_SUITES, TlsDefaults
 from lbdrivers_amphora.haproxy.certificates import listed, references
 from lbdrivers_amphora.haproxy.ir import Configuration
 from lbdrivers_amphora.haproxy.quote import Line, log_format, token
@@ -121,8 +121,9 @@ def bind_words(listener: Listener, bundle: Bundle, facts: Facts) -> Line:
         found += words(f"verify {_VERIFY[listener.client_authentication]}")
     if listener.client_crl_container_ref is not None:
         found += _file("crl-file", TlsPart.REVOCATIONS, listener.client_crl_container_ref, bundle, facts)
-    found += _spoken(listener)
-    return (*found, *_alpn(listener.alpn_protocols or DEFAULT_ALPN))
+    defaults = bundle.options.tls.listeners
+    found += _spoken(listener, defaults)
+    return (*found, *_alpn(listener.alpn_protocols or defaults.alpn_protocols))
 
 
 def frontend_lines(listener: Listener) -> Iterator[Line]:
@@ -158,16 +159,17 @@ def server_words(pool: Pool, mode: str, bundle: Bundle, facts: Facts) -> Line:
     if pool.crl_container_ref is not None:
         found += _file("crl-file", TlsPart.REVOCATIONS, pool.crl_container_ref, bundle, facts)
     found += words(f"verify {'none' if pool.ca_tls_container_ref is None else 'required'} sni ssl_fc_sni")
-    found += _spoken(pool)
-    return (*found, *_alpn(_offered(pool, mode)))
+    defaults = bundle.options.tls.pools
+    found += _spoken(pool, defaults)
+    return (*found, *_alpn(_offered(pool, mode, defaults)))
 
 
-def _offered(pool: Pool, mode: str) -> Sequence[AlpnProtocol]:
+def _offered(pool: Pool, mode: str, defaults: TlsDefaults) -> Sequence[AlpnProtocol]:
     """Where bytes are passed on unread it is the client that chose a protocol, so nothing is offered by default."""
-    return pool.alpn_protocols or (DEFAULT_ALPN if mode == "http" else ())
+    return pool.alpn_protocols or (defaults.alpn_protocols if mode == "http" else ())
 
 
-def check_options(pool: Pool, monitor: HealthMonitor, mode: str) -> Line:
+def check_options(pool: Pool, monitor: HealthMonitor, mode: str, defaults: TlsDefaults) -> Line:
     """How a probe speaks TLS. A server with ``ssl`` is probed by TLS anyway, unless elsewhere than at its own port.
 
     The monitor says which HTTP it speaks, and that is never HTTP/2.
@@ -178,7 +180,7 @@ def check_options(pool: Pool, monitor: HealthMonitor, mode: str) -> Line:
         found += words("check-ssl" if pool.tls_enabled else "check-ssl verify none")
     if monitor.domain_name is not None and (https or pool.tls_enabled):
         found += (token("check-sni"), token(monitor.domain_name))
-    if pool.tls_enabled and (https or monitor.type is MonitorType.HTTP) and _offered(pool, mode):
+    if pool.tls_enabled and (https or monitor.type is MonitorType.HTTP) and _offered(pool, mode, defaults):
         found += words("check-alpn http/1.1")
     return found
 
@@ -199,15 +201,15 @@ def _alpn(protocols: Sequence[AlpnProtocol]) -> Line:
     return (token("alpn"), token(",".join(protocols))) if protocols else ()
 
 
-def _spoken(owner: Listener | Pool) -> Line:
+def _spoken(owner: Listener | Pool, defaults: TlsDefaults) -> Line:
     """Ciphers and versions. OpenSSL keeps the suites of TLS 1.3 apart, so they stand apart."""
-    listed = (owner.tls_ciphers or DEFAULT_CIPHERS).split(":")
+    listed = (owner.tls_ciphers or defaults.ciphers).split(":")
     suites = [cipher for cipher in listed if cipher in TLS13_SUITES]
     ciphers = [cipher for cipher in listed if cipher and cipher not in TLS13_SUITES]
     for cipher in ciphers:
         if cipher.lstrip("!-+") in TLS13_SUITES:
             raise UnsupportedError(f"{cipher}: suites of TLS 1.3 can be listed, but not excluded", object_id=owner.id)
-    low, high = _range(owner, old_ciphers=bool(ciphers))
+    low, high = _range(owner, owner.tls_versions or defaults.versions, old_ciphers=bool(ciphers))
     found: Line = ()
     if ciphers and low is not TlsVersion.TLSV1_3:
         found += (token("ciphers"), token(":".join(ciphers)))
@@ -216,9 +218,10 @@ def _spoken(owner: Listener | Pool) -> Line:
     return (*found, *words(f"ssl-min-ver {_VERSIONS[low]} ssl-max-ver {_VERSIONS[high]}"))
 
 
-def _range(owner: Listener | Pool, *, old_ciphers: bool) -> tuple[TlsVersion, TlsVersion]:
+def _range(
+    owner: Listener | Pool, asked: tuple[TlsVersion, ...], *, old_ciphers: bool
+) -> tuple[TlsVersion, TlsVersion]:
     """The lowest and the highest version. Without a cipher for versions below 1.3 only that one can be spoken."""
-    asked = owner.tls_versions or DEFAULT_VERSIONS
     if TlsVersion.SSLV3 in asked:
         raise UnsupportedError("SSLv3 is broken and not served; leave it out of tls_versions", object_id=owner.id)
     spoken = [version for version in _ORDER if version in asked and (old_ciphers or version is TlsVersion.TLSV1_3)]
