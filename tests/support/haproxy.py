@@ -77,11 +77,23 @@ def free_port(address: str) -> int:
         return int(server.getsockname()[1])
 
 
-class Haproxy:
-    """A master with its worker, in a folder of its own. Use as a context manager."""
+#: Starts a program in a network of its own, in which unprivileged processes may ping, as the agent sets an
+#: appliance up. HAProxy lets no program of its checks gain capabilities, so that elsewhere every ping fails.
+PINGING = (
+    *("unshare", "--net", "sh", "-c"),
+    'ip link set lo up && echo "0 2147483647" > /proc/sys/net/ipv4/ping_group_range && exec "$@"',
+    "sh",
+)
 
-    def __init__(self) -> None:
-        self._program = program(chosen())
+
+class Haproxy:
+    """A master with its worker, in a folder of its own. Use as a context manager.
+
+    :param launcher: words in front of the command that starts it.
+    """
+
+    def __init__(self, launcher: Sequence[str] = ()) -> None:
+        self._program = (*launcher, program(chosen()))
         # Not pytest's folder: the path of a UNIX socket is limited to 107 bytes.
         self.base = Path(tempfile.mkdtemp(prefix="lbd"))
         self.base.chmod(0o755)  # HAProxy's checks run as nobody
@@ -109,7 +121,7 @@ class Haproxy:
         self.write(configuration)
         with (self.base / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                [self._program, "-W", "-db", "-S", str(self.master_socket), "-f", str(self.base / "haproxy.cfg")],
+                [*self._program, "-W", "-db", "-S", str(self.master_socket), "-f", str(self.base / "haproxy.cfg")],
                 stdout=log,
                 stderr=log,
             )
