@@ -10,6 +10,7 @@ import functools
 import ipaddress
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import count
 
 from lbdrivers.drivers.network import Network
 from lbdrivers.errors import PermanentError
@@ -18,6 +19,10 @@ from lbdrivers.model.resources import AdditionalVip, LoadBalancer, Member
 from lbdrivers.model.values import family
 from lbdrivers_ovn import names
 from lbdrivers_ovn.translate import Place, Vip, monitored
+
+#: So many numbers of additional VIPs may be free before one that is taken: a tree that loses the first of its
+#: additional VIPs leaves such a gap.
+_GAP = 2
 
 
 class Places:
@@ -28,34 +33,42 @@ class Places:
         # A subnet stays what it is for as long as it lives, and each is asked for at every change.
         self._subnet = functools.lru_cache(maxsize=4096)(network.subnet)
 
-    def reserved(self, tree: LoadBalancer) -> tuple[Vip, ...]:
+    def reserved(self, tree: LoadBalancer, held: Iterable[str] = ()) -> tuple[Vip, ...]:
         """The VIPs, each with a port: made where there is none yet, in the order of the tree.
 
+        :param held: ids of ports that the load balancer has for additional VIPs, as far as is known.
         :raises PermanentError: when an address cannot be had, or the VIP would have to move.
         """
         primary = self._primary(tree)
-        held = {port.fixed[0].subnet_id: port for port in self._additional_ports(tree.id) if port.fixed}
-        numbers = self._free_numbers(held.values(), tree.id)
+        if not tree.additional_vips:
+            return (primary,)
+        ports = self._additional_ports(tree.id, held)
+        by_subnet = {port.fixed[0].subnet_id: port for port in ports if port.fixed}
+        numbers = _free_numbers(ports, tree.id)
         found = [primary]
         for vip in tree.additional_vips:
             subnet = self._subnet(vip.subnet_id)
-            port = held.pop(vip.subnet_id, None)
+            port = by_subnet.get(vip.subnet_id)
             name = port.name if port is not None else names.additional_vip_port(tree.id, next(numbers))
             found.append(self._vip(self._ensured(name, subnet, vip.ip_address), subnet))
         return tuple(found)
 
-    def released(self, tree: LoadBalancer) -> None:
-        """Remove ports of additional VIPs that the tree has no more."""
+    def released(self, tree: LoadBalancer, held: Iterable[str]) -> None:
+        """Remove ports of additional VIPs that the tree has no more; ``held`` as above."""
         wanted = {vip.subnet_id for vip in tree.additional_vips}
-        for port in self._additional_ports(tree.id):
+        for port in self._additional_ports(tree.id, held):
             if not port.fixed or port.fixed[0].subnet_id not in wanted:
                 self._network.remove_port(port.name)
 
-    def remove(self, load_balancer_id: str) -> None:
-        """Remove every VIP port of ours; absent is success."""
-        for port in self._additional_ports(load_balancer_id):
+    def remove(self, load_balancer_id: str, held: Iterable[str]) -> None:
+        """Remove every VIP port of ours; absent is success. ``held`` as above."""
+        for port in self._additional_ports(load_balancer_id, held):
             self._network.remove_port(port.name)
         self._network.remove_port(names.vip_port(load_balancer_id))
+
+    def is_reserved(self, load_balancer_id: str) -> bool:
+        """Whether the load balancer has a VIP port of ours."""
+        return self._network.port(names.vip_port(load_balancer_id)) is not None
 
     def known(self) -> frozenset[str]:
         """Ids of load balancers that have VIP ports of ours."""
@@ -146,22 +159,24 @@ class Places:
             raise PermanentError(f"the port {port.name} has no address in the subnet {subnet.id}")
         return Vip(address, port.id, subnet)
 
-    def _additional_ports(self, load_balancer_id: str) -> tuple[Port, ...]:
-        primary = names.vip_port(load_balancer_id)
-        return tuple(
-            port
-            for port in self._network.ports()
-            if port.name != primary and names.load_balancer_of(port.name) == load_balancer_id
-        )
+    def _additional_ports(self, load_balancer_id: str, held: Iterable[str]) -> tuple[Port, ...]:
+        """Ports of additional VIPs: those that rows know of, and those that a run which broke off has left."""
+        found = {port.name: port for one in held if (port := self._network.port(one)) is not None}
+        absent = 0
+        for number in count(1):
+            port = self._network.port(names.additional_vip_port(load_balancer_id, number))
+            if port is not None:
+                found[port.name] = port
+            absent = 0 if port is not None else absent + 1
+            if absent > _GAP:
+                break
+        ours = (port for name, port in found.items() if names.load_balancer_of(name) == load_balancer_id)
+        return tuple(ours)
 
-    @staticmethod
-    def _free_numbers(held: Iterable[Port], load_balancer_id: str) -> Iterator[int]:
-        taken = {port.name for port in held}
-        return (
-            number
-            for number in range(1, 2 + len(taken) + 256)
-            if names.additional_vip_port(load_balancer_id, number) not in taken
-        )
+
+def _free_numbers(held: Iterable[Port], load_balancer_id: str) -> Iterator[int]:
+    taken = {port.name for port in held}
+    return (number for number in count(1) if names.additional_vip_port(load_balancer_id, number) not in taken)
 
 
 def probed_members(tree: LoadBalancer) -> Iterator[Member]:

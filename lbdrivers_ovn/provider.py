@@ -51,28 +51,30 @@ class OvnProvider:
         refuse(self.name, desired)
         hinted = applied is not None and same_vips(applied, desired)
         vips = self._held_vips(desired) if hinted else None
+        held = () if hinted else _additional_ports(self._northbound.rows(desired.id))
         if vips is None:
-            vips = self._places.reserved(desired)
+            vips = self._places.reserved(desired, held)
         place = self._places.place(desired, vips)
         refuse_families(self.name, desired, place)
         answer = self._reconciled(desired, place, not hinted)
         if not hinted:
-            self._places.released(desired)
+            self._places.released(desired, held)
         if left := _probed_subnets(answer.before) - place.monitor_addresses.keys():
             self._places.release_monitors(self._northbound.monitor_addresses(), left)
 
     def remove(self, load_balancer_id: str) -> None:
         """See the contract."""
-        self._northbound.remove(load_balancer_id)
+        rows = self._northbound.remove(load_balancer_id)
         # Its VIP's port goes last: as long as it is there, a removal that broke off is known, and done again.
-        self._places.release_monitors(self._northbound.monitor_addresses())
-        self._places.remove(load_balancer_id)
+        if any(row.health_checks for row in rows) or (not rows and self._places.is_reserved(load_balancer_id)):
+            self._places.release_monitors(self._northbound.monitor_addresses())
+        self._places.remove(load_balancer_id, _additional_ports(rows))
 
     def observe(self, load_balancer_id: str) -> Observation:
         """See the contract. OVN counts nothing of a load balancer, so there are no statistics."""
         rows = self._northbound.rows(load_balancer_id)
         if not rows:
-            return Observation(exists=load_balancer_id in self._places.known())
+            return Observation(exists=self._places.is_reserved(load_balancer_id))
         content = contents(rows)[0]
         tree = interpret(rows, _NOWHERE, _subnets(content))
         probed = _probed(rows)
@@ -94,7 +96,7 @@ class OvnProvider:
 
     def reserve_vip(self, tree: LoadBalancer) -> Port:
         """See ``VipReserver``. The additional VIPs have ports of their own; here all are told as one."""
-        primary, *additional = self._places.reserved(tree)
+        primary, *additional = self._places.reserved(tree, _additional_ports(self._northbound.rows(tree.id)))
         fixed = tuple(FixedAddress(vip.subnet.id, vip.address) for vip in (primary, *additional))
         return Port(primary.port_id, names.vip_port(tree.id), primary.subnet.network_id, "", fixed)
 
@@ -179,6 +181,11 @@ def _question(tree: LoadBalancer, place: Place, thorough: bool) -> Question:
         addresses=frozenset(member.address for member in probed_members(tree)),
         thorough=thorough,
     )
+
+
+def _additional_ports(rows: tuple[LoadBalancerRow, ...]) -> tuple[str, ...]:
+    """Ids of the ports of additional VIPs, as the rows have them."""
+    return contents(rows)[0].additional_vip_port_ids if rows else ()
 
 
 def _recorded(rows: tuple[LoadBalancerRow, ...]) -> dict[str, str]:
