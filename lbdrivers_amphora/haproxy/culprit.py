@@ -44,7 +44,8 @@ def culprits(said: str, text: str, tree: LoadBalancer) -> tuple[Culprit, ...]:
     for alert in _ALERT.findall(said):
         place, words = _PLACE.search(alert), _PLACE.sub("", alert).strip()
         named = _ID.findall(words) if place is None else (*_around(lines, int(place[1])), *_ID.findall(words))
-        blamed = next((one for one in named if one in known), None)
+        # The load balancer's own id is in the path of every file: it is meant only where nothing else is.
+        blamed = next((one for one in sorted(named, key=tree.id.__eq__) if one in known), None)
         if blamed is not None:
             found.setdefault(blamed, Culprit(known[blamed][0], blamed, known[blamed][1], words))
     return tuple(found.values())

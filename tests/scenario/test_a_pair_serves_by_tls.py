@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric import rsa
 from scenario.conftest import Lab
 from support.certificates import Authority, Issued
 
@@ -109,6 +110,30 @@ def test_what_cannot_be_used_is_refused_by_name_and_nothing_changes(lab: Lab) ->
     assert f"install -D -m 600 CERTIFICATE {lab.state}/secrets/absent.crt" in result.stderr
     assert client(lab).burst(4)["failed"] == 0
     assert shown(lab) == RENEWED.pem
+
+
+def test_what_haproxy_refuses_is_told_of_its_listener_and_what_runs_goes_on(lab: Lab) -> None:
+    """A certificate in order, but for the length of its key, which OpenSSL alone judges in an appliance."""
+    processes = lab.world.haproxy_processes()
+    store(lab, "weak", AUTHORITY.issue("www.example.com", rsa.generate_private_key(65537, 1024)))
+    wanted = document(default_tls_container_ref="weak")
+    listener = wanted["loadbalancer"]["listeners"][0]
+    with SteadyLoad(client(lab)) as load:
+        result = lab.run("apply", lab.write(wanted), status=1)
+        # The owner reads which object it is, with the daemon's own words; the operator all that the daemon said.
+        told, *said = result.stderr.splitlines()
+        name = f"listener {listener['name']!r} ("
+        assert told.startswith(f"error: HAProxy refused the configuration: {name}"), result.stderr
+        assert "unable to load SSL certificate" in told
+        assert any("[ALERT]" in line and "haproxy.cfg" in line for line in said), result.stderr
+        answer = lab.ask("show", "shop")
+        assert answer["provisioning_status"] == "ERROR"
+        assert name in str(answer["cause"])
+        lab.run("apply", lab.write(document(sni_container_refs=["api"])))
+    assert [answer for answer in load.answers if answer.body is None] == []
+    assert shown(lab) == RENEWED.pem
+    assert lab.world.haproxy_processes() == processes
+    assert lab.ask("show", "shop")["provisioning_status"] == "ACTIVE"
 
 
 def test_keys_lie_nowhere_but_in_the_secrets_and_in_the_appliances(lab: Lab) -> None:

@@ -44,6 +44,19 @@ def test_the_line_tells_the_object_else_its_section_does(beginning: str, kind: s
     )
 
 
+def test_files_in_the_folder_of_the_load_balancer_do_not_make_it_the_culprit() -> None:
+    secure = tree((listener("secure", 443, protocol="TERMINATED_HTTPS", default_tls_container_ref="www"),))
+    text = render(translate(bundle(secure), facts()))
+    number = next(number for number, line in enumerate(text.split("\n"), 1) if " bind " in line)
+    assert secure.id in text.split("\n")[number - 1]
+    place = f"parsing [/x/haproxy.cfg.new:{number}]"
+    said = f"[ALERT]    (7) : config : {place} : 'bind' : unable to load /x/{secure.id}/a.pem.\n"
+    (found,) = culprits(said, text, secure)
+    assert (found.kind, found.name) == ("listener", "secure")
+    (found,) = culprits(f"[ALERT]    (7) : config : cannot open /x/{secure.id}/servers-state.\n", text, secure)
+    assert found.kind == "loadbalancer"
+
+
 def test_without_a_line_a_name_is_enough() -> None:
     said = f"[ALERT]    (7) : config : Proxy '{_TREE.listeners[0].id}': unable to find the certificate.\n"
     (found,) = culprits(said, _TEXT, _TREE)
