@@ -5,7 +5,11 @@ Law: every write is a commit; nothing external is made before its record is here
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
+
 from lbdrivers.drivers.context import Conflict, Record, Records
+from lbdrivers.drivers.provider import Statistics
 from lbdrivers.errors import TemporaryError
 from lbdrivers_amphora.health.findings import Heard, Listening, Operating
 from lbdrivers_amphora.records import (
@@ -94,6 +98,18 @@ class Ledger:
     def save_amphora(self, amphora: Amphora) -> None:
         """Commit."""
         self._save(KIND_AMPHORA, amphora.id, amphora.load_balancer_id, amphora.model_dump(mode="json"))
+
+    def save_statistics(self, amphora_id: str, statistics: Mapping[str, Statistics]) -> None:
+        """Commit what an amphora counted, into its record as it is now: whoever only looked has no lease, and meanwhile
+        it may have been changed or forgotten. When somebody writes it at this very moment, nothing is saved."""
+        stored = self._records.get(KIND_AMPHORA, amphora_id)
+        if stored is None:
+            return
+        known = Amphora.model_validate(stored.data)
+        data = known.model_copy(update={"statistics": dict(statistics)}).model_dump(mode="json")
+        if data != stored.data:
+            with suppress(Conflict):
+                self._records.put(Record(KIND_AMPHORA, amphora_id, data, stored.owner, stored.version))
 
     def forget_amphora(self, amphora_id: str, now: float) -> None:
         """After everything of it is gone."""

@@ -170,7 +170,7 @@ class AmphoraProvider:
             statistics = amphora.statistics
             if report is not None:
                 statistics = {listener_id: value for listener_id, (_, value) in report.listeners.items()}
-                self._ledger.save_amphora(amphora.model_copy(update={"statistics": statistics}))
+                self._ledger.save_statistics(amphora.id, statistics)
             totals.append(statistics)
         return Observation(
             exists=True,
