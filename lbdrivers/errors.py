@@ -34,6 +34,15 @@ class TemporaryError(DriverError):
         self.retry_after = retry_after
 
 
+class LeaseLostError(TemporaryError):
+    """The run that calls has lost its load balancer to another run, and may do nothing for it any more."""
+
+    def __init__(self, load_balancer_id: str) -> None:
+        super().__init__(
+            "another run has taken over", f"the lease of {load_balancer_id} has gone to another run: this one ends here"
+        )
+
+
 class PermanentError(DriverError):
     """The same call will fail again until somebody changes something.
 

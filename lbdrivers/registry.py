@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from stevedore import NamedExtensionManager
 
-from lbdrivers.drivers.context import CONTRACT, DriverContext, Progress, Record, Records
+from lbdrivers.drivers.context import CONTRACT, DriverContext, Fence, Progress, Record, Records
 from lbdrivers.errors import DriverError, PermanentError
 
 if TYPE_CHECKING:
@@ -87,7 +87,10 @@ def installed(configuration: ConfigOpts | None = None) -> tuple[DriverInfo, ...]
 
 
 def make_context(
-    configuration: ConfigOpts, records: Records, report: Callable[[Progress], None] = lambda _progress: None
+    configuration: ConfigOpts,
+    records: Records,
+    report: Callable[[Progress], None] = lambda _progress: None,
+    fence: Callable[[str], Fence | None] | None = None,
 ) -> DriverContext:
     """A context whose ``load`` gives one instance per group and name, from any thread."""
     made: dict[tuple[str, str], Any] = {}
@@ -109,7 +112,7 @@ def make_context(
                 being_made.pop()
             return made[key]
 
-    context = DriverContext(configuration=configuration, records=records, load=load_once, report=report)
+    context = DriverContext(configuration, records, load_once, report, fence=fence)
     return context
 
 

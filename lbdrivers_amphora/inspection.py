@@ -98,16 +98,17 @@ def find_orphans(drivers: Drivers, ledger: Ledger) -> tuple[Orphan, ...]:
 def remove_orphans(drivers: Drivers, ledger: Ledger) -> tuple[Orphan, ...]:
     """Remove those of which a record says that they were ours and should be gone; machines first, as they
     hold ports."""
-    return _remove(drivers, [orphan for orphan in find_orphans(drivers, ledger) if orphan.proof])
+    return _remove(drivers, find_orphans(drivers, ledger))
 
 
-def remove_zombie(drivers: Drivers, ledger: Ledger, amphora_id: str) -> tuple[Orphan, ...]:
-    """The same for what one amphora alone has left behind."""
-    found = orphans.left_by(amphora_id, find_orphans(drivers, ledger))
-    return _remove(drivers, [orphan for orphan in found if orphan.proof])
+def remove_left_by(drivers: Drivers, ledger: Ledger, *identities: str) -> tuple[Orphan, ...]:
+    """The same for what these amphorae and load balancers alone have left behind."""
+    found = find_orphans(drivers, ledger)
+    return _remove(drivers, [orphan for one in identities for orphan in orphans.left_by(one, found)])
 
 
-def _remove(drivers: Drivers, proven: list[Orphan]) -> tuple[Orphan, ...]:
+def _remove(drivers: Drivers, found: Iterable[Orphan]) -> tuple[Orphan, ...]:
+    proven = [orphan for orphan in found if orphan.proof]
     for orphan in proven:
         if orphan.kind == "machine":
             drivers.compute.remove(orphan.name)

@@ -6,16 +6,18 @@ what an earlier, interrupted run left is taken up, never made twice.
 
 from __future__ import annotations
 
+import copy
 import secrets
 import string
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 from lbdrivers.drivers.amphora import ApplianceReport, Bundle, Facts, Foreteller, TlsFiles, Topology
 from lbdrivers.drivers.compute import RequestChecker
-from lbdrivers.drivers.context import CONTRACT, DriverContext
+from lbdrivers.drivers.context import CONTRACT, DriverContext, Fence, Unfenced
 from lbdrivers.drivers.profiles import ProfileKind
 from lbdrivers.drivers.provider import (
     Deviation,
@@ -25,7 +27,7 @@ from lbdrivers.drivers.provider import (
     PlannedAction,
     ReplacementCause,
 )
-from lbdrivers.errors import DriverError, PermanentError, TemporaryError
+from lbdrivers.errors import DriverError, LeaseLostError, PermanentError, TemporaryError
 from lbdrivers.features import Feature, check
 from lbdrivers.model.infra import MachineStatus
 from lbdrivers.model.provider_data import ProviderData
@@ -40,6 +42,7 @@ from lbdrivers_amphora.decide.plan import amphora_actions, renewal, tree_actions
 from lbdrivers_amphora.decide.replacement import State, rounds
 from lbdrivers_amphora.decide.tls import merged, unknown, uses
 from lbdrivers_amphora.decide.topology import TOPOLOGIES, AmphoraPlan, plan_amphorae
+from lbdrivers_amphora.fenced import fenced
 from lbdrivers_amphora.flows import recipes
 from lbdrivers_amphora.flows.compile import run
 from lbdrivers_amphora.flows.work import Drivers, Work
@@ -66,8 +69,10 @@ class AmphoraProvider:
     def __init__(self, context: DriverContext) -> None:
         self._context = context
         self._settings = read(context.configuration)
+        self._fence: Fence = Unfenced(context.records)
         self._ledger = Ledger(context.records)
         self._drivers = Drivers(context.load, self._settings)
+        self._concerned = frozenset[str]()
 
     def features(self) -> frozenset[Feature]:
         """See the contract. Which engine balances datagrams is a matter of ``[haproxy_amphora] datagram_driver``."""
@@ -78,6 +83,10 @@ class AmphoraProvider:
         is touched. Without ``applied``, and whenever networks or machines are concerned,
         everything is looked at; else HAProxy and keepalived alone."""
         check(self.name, self.features(), desired)
+        with self._run(desired.id) as run:
+            run._apply(desired, applied)
+
+    def _apply(self, desired: LoadBalancer, applied: LoadBalancer | None) -> None:
         tls = self._secret_files(desired)
         balancer, held = self._held(desired, applied)
         if balancer is None:
@@ -103,6 +112,10 @@ class AmphoraProvider:
 
     def remove(self, load_balancer_id: str) -> None:
         """See the contract. Needs no secret and no tree."""
+        with self._run(load_balancer_id) as run:
+            run._remove(load_balancer_id)
+
+    def _remove(self, load_balancer_id: str) -> None:
         balancer = self._ledger.balancer(load_balancer_id)
         if balancer is None:
             return
@@ -112,6 +125,10 @@ class AmphoraProvider:
     def failover(self, load_balancer_id: str) -> None:
         """See the contract. What is dead or missing is replaced at once; a healthy pair one after the
         other, the one without the VIP first, so that one always serves."""
+        with self._run(load_balancer_id) as run:
+            run._fail_over(load_balancer_id)
+
+    def _fail_over(self, load_balancer_id: str) -> None:
         balancer = self._ledger.balancer(load_balancer_id)
         if balancer is None or balancer.tree is None:
             raise PermanentError(f"there is no load balancer {load_balancer_id} to fail over")
@@ -247,10 +264,14 @@ class AmphoraProvider:
 
         Law: found anew at this moment; what any record of today names stays.
         """
-        return inspection.remove_zombie(self._drivers, self._ledger, amphora_id)
+        return inspection.remove_left_by(self._drivers, self._ledger, amphora_id)
 
     def maintain(self, load_balancer_id: str) -> None:
         """See ``Maintainer``. An amphora that is not running is left to a failover."""
+        with self._run(load_balancer_id) as run:
+            run._maintain(load_balancer_id)
+
+    def _maintain(self, load_balancer_id: str) -> None:
         balancer = self._ledger.balancer(load_balancer_id)
         if balancer is None or balancer.tree is None:
             return
@@ -265,6 +286,25 @@ class AmphoraProvider:
         WarmPool(self._context, self._settings, self._ledger, lambda: self._drivers).fill()
 
     # -- how it is done ----------------------------------------------------------------------
+
+    @contextmanager
+    def _run(self, load_balancer_id: str) -> Iterator[AmphoraProvider]:
+        """This provider, fenced: it calls no driver and writes no record once the run that calls has lost its lease.
+
+        What the last call made too late, of an amphora or load balancer that is gone by then, goes as well.
+        """
+        run = copy.copy(self)
+        run._fence = self._context.fence_of(load_balancer_id)
+        run._ledger = Ledger(run._fence.records)
+        run._drivers = Drivers(fenced(self._context.load, run._fence.check), self._settings)
+        try:
+            yield run
+        except LeaseLostError as lost:
+            try:
+                inspection.remove_left_by(self._drivers, self._ledger, load_balancer_id, *run._concerned)
+            except DriverError as error:
+                lost.add_note(f"what came too late is not removed, see orphans: {error}")
+            raise
 
     def _held(self, desired: LoadBalancer, hint: LoadBalancer | None) -> tuple[Balancer | None, LoadBalancer | None]:
         """The load balancer's record and the tree that was applied last, where they are there.
@@ -321,11 +361,13 @@ class AmphoraProvider:
         self, balancer: Balancer, tree: LoadBalancer | None, plan: AmphoraPlan, tls: TlsFiles | None = None
     ) -> Work:
         built = tuple(amphora for _, amphora in plan.build if amphora is not None)
+        self._concerned |= {amphora.id for amphora in (*built, *plan.keep, *plan.remove)}
         return Work(
             context=self._context,
             settings=self._settings,
             drivers=self._drivers,
             ledger=self._ledger,
+            fence=self._fence,
             balancer=balancer,
             tree=tree,
             built=built,

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from lbdrivers.drivers.context import Conflict, DriverContext, Record
+from lbdrivers.drivers.context import Conflict, DriverContext, Record, Unfenced
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers_amphora.admission import KIND
 from lbdrivers_amphora.decide import warm_pool
@@ -92,7 +92,15 @@ class WarmPool:
         removed: tuple[Amphora, ...] = (),
     ) -> Work:
         return Work(
-            self._context, self._settings, self._drivers(), self._ledger, balancer, tree, built=built, removed=removed
+            self._context,
+            self._settings,
+            self._drivers(),
+            self._ledger,
+            Unfenced(self._context.records),
+            balancer,
+            tree,
+            built=built,
+            removed=removed,
         )
 
     @contextmanager

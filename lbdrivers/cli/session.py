@@ -76,7 +76,9 @@ class Session:
     @cached_property
     def context(self) -> DriverContext:
         """What drivers are given."""
-        return registry.make_context(self.configuration, self.store.records, self._report)
+        return registry.make_context(
+            self.configuration, self.store.records, self._report, lambda identity: self.engine.fence(identity)
+        )
 
     @cached_property
     def engine(self) -> Engine:

@@ -15,9 +15,7 @@ from lbdrivers.cli.output import Output
 from lbdrivers.cli.session import Session
 from lbdrivers.cli.signals import until_signalled
 from lbdrivers.errors import InvalidInput, Problem
-from lbdrivers.reconcile.engine import Engine
 from lbdrivers.reconcile.exposure import Exposure, Metric
-from lbdrivers.reconcile.holder import own_holder
 from lbdrivers.reconcile.outcome import Done, Failed, Outcome, Retry
 from lbdrivers.reconcile.worker import Worker
 
@@ -56,8 +54,7 @@ def work(session: Session, output: Output, metrics: str | None) -> int:
     if logging.getLogger().level > logging.WARNING:
         # Nobody waits for its exit status, so what is wrong meanwhile is told without -v, too.
         logging.getLogger("lbdrivers").setLevel(logging.WARNING)
-    holder = own_holder()
-    engine = Engine(session.store, session.provider, session.settings, holder=holder)
+    engine = session.engine
     settings, tally = session.settings, _Tally(output)
     board = None
     if settings.jobboard is not None:
@@ -67,7 +64,7 @@ def work(session: Session, output: Output, metrics: str | None) -> int:
             remedy = "install it: pip install 'lbdrivers[jobboard]'"
             text = f"needs {error.name}, which is not installed"
             raise InvalidInput((Problem("[task_flow] jobboard_enabled", "true", text, remedy),)) from error
-        board = Board(settings.jobboard, holder)
+        board = Board(settings.jobboard, engine.holder)
     worker = Worker(session.store, engine, board, settings.worker_poll_seconds, report=tally.report)
     try:
         with until_signalled() as stop, exposed(Exposure([tally.metrics]), metrics):

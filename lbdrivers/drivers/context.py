@@ -74,6 +74,39 @@ class MeasuredRecords(Records, Protocol):
         ...
 
 
+class Fence(Protocol):
+    """Keeps a run that has stalled from doing harm when it goes on: its load balancer may be another run's by then.
+
+    A provider asks for it at the beginning of a verb (``DriverContext.fence_of``), checks it before each step
+    that acts, and writes its records through it.
+    """
+
+    @property
+    def records(self) -> Records:
+        """The driver's records. A write is refused, by the same transaction, once the run has lost its lease.
+
+        It raises ``LeaseLostError`` then.
+        """
+        ...
+
+    def check(self) -> None:
+        """Asks the store only when the lease was not renewed as usual: cheap enough for every step.
+
+        :raises LeaseLostError: when the run has lost its lease.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Unfenced:
+    """The fence of what nobody has a lease for."""
+
+    records: Records
+
+    def check(self) -> None:
+        """Nothing can be lost."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """One step of long work, for people: what, on what, how it stands, how long it took.
@@ -98,6 +131,7 @@ class DriverContext:
     :param report: receives Progress; may be called from several threads.
     :param now: seconds since the epoch.
     :param sleep: waits; a test passes a virtual one.
+    :param fence: gives the fence of the run that is at a load balancer; None: nobody has leases.
     """
 
     configuration: ConfigOpts
@@ -106,3 +140,9 @@ class DriverContext:
     report: Callable[[Progress], None] = field(default=lambda _progress: None)
     now: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
+    fence: Callable[[str], Fence | None] | None = None
+
+    def fence_of(self, load_balancer_id: str) -> Fence:
+        """The fence of the run that is at that load balancer; without a run, one that keeps nothing out."""
+        found = self.fence(load_balancer_id) if self.fence is not None else None
+        return found or Unfenced(self.records)

@@ -31,7 +31,9 @@ class Session:
         self.settings: OctaviaSettings = read_ours(configuration)
         self.now = now
         self.store = Store(core.database)
-        self.context = registry.make_context(configuration, self.store.records)
+        self.context = registry.make_context(
+            configuration, self.store.records, fence=lambda identity: self.engine.fence(identity)
+        )
         self.engine = Engine(self.store, self.provider, core, now=now)
 
     def provider(self, name: str) -> Provider:

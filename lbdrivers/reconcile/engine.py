@@ -2,7 +2,8 @@
 
 Laws: the engine alone retries, sleeps and writes statuses. One run at a time works on a load
 balancer (its lease); it always takes the newest desired tree, so edits submitted meanwhile collapse
-into one further pass. A holder that dies is replaced, and what it left half done is completed.
+into one further pass. A holder that dies is replaced, and what it left half done is completed. One that
+stalls is replaced, too, and kept out when it goes on (its fence); then everything is looked at once more.
 Time, waiting and randomness are passed in.
 """
 
@@ -20,6 +21,7 @@ from lbdrivers.drivers.provider import Maintainer, Provider, ReplacementCause, R
 from lbdrivers.errors import PermanentError, TemporaryError, UnsupportedError
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.tls import check_tls
+from lbdrivers.reconcile.fence import LeaseFence
 from lbdrivers.reconcile.heartbeat import Heartbeat, beat_in_thread
 from lbdrivers.reconcile.holder import is_dead, own_holder
 from lbdrivers.reconcile.outcome import Backoff, Done, Failed, Outcome, Retry, decide, seconds_until_next, status_after
@@ -72,6 +74,16 @@ class Engine:
         self._jitter = jitter
         self._board = board
         self._backoff = Backoff(settings.retry_initial_seconds, settings.retry_maximum_seconds)
+        self._runs: dict[str, LeaseFence] = {}
+
+    @property
+    def holder(self) -> str:
+        """The name under which it takes leases."""
+        return self._holder
+
+    def fence(self, load_balancer_id: str) -> LeaseFence | None:
+        """The fence of its run at that load balancer, for the drivers that it calls; None when there is no run."""
+        return self._runs.get(load_balancer_id)
 
     # -- wishes -----------------------------------------------------------------------------------
 
@@ -232,6 +244,9 @@ class Engine:
     def _take_lease(self, load_balancer_id: str) -> Outcome | None:
         """None when the lease is ours now; else what to answer."""
         seconds = self._settings.lease_seconds
+        if load_balancer_id in self._runs:
+            # In another thread: its lease bears our name, so the store could not tell us apart.
+            return self._busy(_LOOK_AGAIN, self._holder)
         if self._store.acquire(load_balancer_id, self._holder, self._now(), seconds):
             return None
         entry = self._store.get(load_balancer_id)
@@ -255,18 +270,31 @@ class Engine:
         def renew() -> bool:
             return self._store.renew(load_balancer_id, self._holder, self._now(), seconds)
 
+        records = self._store.records_under(load_balancer_id, self._holder)
+        fence = LeaseFence(load_balancer_id, records, renew, seconds, self._now)
+        self._runs[load_balancer_id] = fence
         try:
             # A third: two beats may be lost before the lease is.
-            with self._heartbeat(renew, seconds / 3):
+            with self._heartbeat(fence.renew, seconds / 3):
                 return work(load_balancer_id)
         finally:
             self._release(load_balancer_id)
+            del self._runs[load_balancer_id]
 
     def _release(self, load_balancer_id: str) -> None:
         try:
-            self._store.release(load_balancer_id, self._holder)
+            if not self._store.release(load_balancer_id, self._holder):
+                self._look_again(load_balancer_id)
         except TemporaryError as error:
             LOG.warning("%s: the lease could not be given back and will expire: %s", load_balancer_id, error.operator)
+
+    def _look_again(self, load_balancer_id: str) -> None:
+        """The lease was lost to another run, so the last step of ours may have come after its steps."""
+        try:
+            self._store.request_apply(load_balancer_id)
+        except PermanentError:
+            return  # it is gone or going, by our own hand as a rule
+        LOG.warning("%s: another run took over from a stalled one; everything is looked at once more", load_balancer_id)
 
     def _work(self, load_balancer_id: str) -> Outcome:
         """Pass after pass until nothing is wanted, or a pass fails and nothing newer is wanted."""

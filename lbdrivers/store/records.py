@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     Executable,
     Integer,
     Row,
@@ -30,8 +32,9 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from lbdrivers.drivers.context import Conflict, Record
+from lbdrivers.errors import LeaseLostError
 from lbdrivers.store.database import Database
-from lbdrivers.store.schema import records
+from lbdrivers.store.schema import load_balancers, records
 
 #: Written out, as a driver that joins many rows to one statement looks for parameters in the rows alone.
 _ONE: ColumnElement[int] = literal_column("1", Integer)
@@ -55,7 +58,7 @@ class StoredRecords:
         version = record.version + 1
         values = {"owner": record.owner, "version": version, "data": json.dumps(dict(record.data), sort_keys=True)}
         try:
-            with self._database.write() as connection:
+            with self._write() as connection:
                 if record.version == 0:
                     connection.execute(insert(records).values(kind=record.kind, id=record.id, **values))
                 else:
@@ -95,7 +98,7 @@ class StoredRecords:
 
     def remove(self, kind: str, record_id: str) -> None:
         """See ``Records.remove``."""
-        with self._database.write() as connection:
+        with self._write() as connection:
             connection.execute(delete(records).where(records.c.kind == kind, records.c.id == record_id))
 
     def list(self, kind: str, owner: str | None = None) -> tuple[Record, ...]:
@@ -105,6 +108,33 @@ class StoredRecords:
             query = query.where(records.c.owner == owner)
         with self._database.read() as connection:
             return tuple(_record(row) for row in connection.execute(query))
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        """The transaction of one write."""
+        with self._database.write() as connection:
+            yield connection
+
+
+class LeasedRecords(StoredRecords):
+    """The same for the holder of a load balancer's lease: each write, and that it still holds it, are one transaction.
+
+    :raises LeaseLostError: from every write, when the lease is the holder's no more.
+    """
+
+    def __init__(self, database: Database, load_balancer_id: str, holder: str) -> None:
+        super().__init__(database)
+        self._load_balancer_id, self._holder = load_balancer_id, holder
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        columns = load_balancers.c
+        held = select(columns.id).where(columns.id == self._load_balancer_id, columns.holder == self._holder)
+        with self._database.write() as connection:
+            # Whoever wants the lease waits until this write is committed.
+            if connection.execute(held.with_for_update()).one_or_none() is None:
+                raise LeaseLostError(self._load_balancer_id)
+            yield connection
 
 
 def _upsert(dialect: str) -> Executable:

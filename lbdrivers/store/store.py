@@ -22,7 +22,7 @@ from lbdrivers.settings.scale import DEFAULT_POOL, PoolSettings
 from lbdrivers.store import objects
 from lbdrivers.store.database import Database
 from lbdrivers.store.entry import Cause, Entry, Lease, pending_status
-from lbdrivers.store.records import StoredRecords
+from lbdrivers.store.records import LeasedRecords, StoredRecords
 from lbdrivers.store.schema import load_balancers, records
 from lbdrivers.store.trees import Trees
 
@@ -245,6 +245,10 @@ class Store:
     def release(self, load_balancer_id: str, holder: str) -> bool:
         """Give the lease back; False when it is the holder's no more."""
         return self._set(load_balancer_id, _T.holder == holder, holder=None, lease_expires=None)
+
+    def records_under(self, load_balancer_id: str, holder: str) -> LeasedRecords:
+        """The drivers' records, for as long as the lease is the holder's."""
+        return LeasedRecords(self._database, load_balancer_id, holder)
 
     # -- what was done ----------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from taskflow.patterns import linear_flow
 from taskflow.persistence.models import FlowDetail
 
 from lbdrivers.drivers.context import Progress
-from lbdrivers.errors import DriverError, PermanentError
+from lbdrivers.errors import DriverError, LeaseLostError, PermanentError
 from lbdrivers_amphora.flows.recipe import Recipe, Stage, Step
 from lbdrivers_amphora.flows.work import Work
 
@@ -77,7 +77,8 @@ class _StageTask(task.Task):  # type: ignore[misc]  # taskflow ships no type inf
 
 @contextmanager
 def _told(name: str, work: Work, subject: str) -> Iterator[None]:
-    """Tell of a step's beginning and end."""
+    """Tell of a step's beginning and end; a run that has lost its load balancer begins none."""
+    work.fence.check()
     report, label = work.context.report, work.label(subject)
     report(Progress(name, label, "started"))
     started = time.perf_counter()
@@ -93,6 +94,7 @@ def run(recipe: Recipe, work: Work) -> None:
     """Carry the recipe out.
 
     :raises TemporaryError, PermanentError: the gravest failure of a step; the others are its notes.
+    :raises LeaseLostError: when another run has taken over; nothing is taken back then: it may be in use.
     """
     stages = tuple((stage, subjects) for stage in recipe.stages if (subjects := tuple(work.subjects(stage.subject))))
     if not stages:
@@ -105,6 +107,8 @@ def run(recipe: Recipe, work: Work) -> None:
                 flow.add(_StageTask(f"{number} {stage.subject}", stage, subjects, work, done, pool))
             _carry_out(flow)
     except _StageFailed as failed:
+        if lost := next((cause for cause in failed.causes if isinstance(cause, LeaseLostError)), None):
+            raise lost from None
         gravest = _gravest(failed.causes)
         if any(isinstance(cause, PermanentError) for cause in failed.causes):
             _take_back(done, work, gravest)
@@ -157,6 +161,7 @@ def _gravest(causes: Iterable[Exception]) -> Exception:
 
 def _take_back(done: _Done, work: Work, cause: BaseException) -> None:
     """Undo what was done, last first. What cannot be undone now is a note: the next run takes it up."""
+    work.fence.check()
     for step, subject in reversed(done):
         if step.undo is not None:
             try:

@@ -15,7 +15,7 @@ from typing import Any, cast
 from lbdrivers.drivers.amphora import AmphoraDriver, Bundle, Interface, InterfaceAddress, Peer, TlsFiles, Vip
 from lbdrivers.drivers.certificate import Authority
 from lbdrivers.drivers.compute import Compute
-from lbdrivers.drivers.context import DriverContext
+from lbdrivers.drivers.context import DriverContext, Fence
 from lbdrivers.drivers.network import Network
 from lbdrivers.drivers.provider import Mildness
 from lbdrivers.errors import PermanentError, TemporaryError
@@ -69,6 +69,7 @@ class Drivers:
 class Work:
     """One run for one load balancer. Steps of different amphorae touch only their own entries.
 
+    :param fence: keeps the run out when its load balancer is another run's; the ledger writes through it.
     :param tls: the certificate files that the wanted tree needs.
     :param build_priority: of its builds among those of others; the lower, the sooner.
     """
@@ -77,6 +78,7 @@ class Work:
     settings: AmphoraSettings
     drivers: Drivers
     ledger: Ledger
+    fence: Fence
     balancer: Balancer
     tree: LoadBalancer | None
     built: tuple[Amphora, ...] = ()

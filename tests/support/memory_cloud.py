@@ -8,7 +8,7 @@ from typing import Any
 
 from oslo_config import cfg
 
-from lbdrivers.drivers.context import DriverContext, Progress, Record, Records
+from lbdrivers.drivers.context import DriverContext, Fence, Progress, Record, Records
 from lbdrivers.memory.amphora import MemoryAmphoraDriver
 from lbdrivers.memory.certificate import MemoryAuthority
 from lbdrivers.memory.cloud import Cloud
@@ -72,6 +72,26 @@ class HookedRecords:
         self._after(f"remove {kind}", (record_id,))
 
 
+class CheckedRecords:
+    """The fence of a run whose records are these and not the store's: each write asks first. One thread at a time."""
+
+    def __init__(self, records: HookedRecords, fence: Fence) -> None:
+        self._records, self.check = records, fence.check
+        self.get, self.list = records.get, records.list
+
+    @property
+    def records(self) -> Records:
+        return self
+
+    def put(self, record: Record) -> Record:
+        self.check()
+        return self._records.put(record)
+
+    def remove(self, kind: str, record_id: str) -> None:
+        self.check()
+        self._records.remove(kind, record_id)
+
+
 @dataclass
 class World:
     """What outlives a process: the records, the memory cloud in them, and the time."""
@@ -89,6 +109,7 @@ class World:
         after: Hook = nothing,
         workers: int = 8,
         report: Callable[[Progress], None] | None = None,
+        fence: Callable[[str], Fence | None] = lambda _identity: None,
     ) -> AmphoraProvider:
         """A provider as in a new process; the hooks stand around driver calls and record writes."""
         faults = Faults(before, after)
@@ -105,7 +126,12 @@ class World:
                 made[group] = _DRIVERS[group](self._context(settings, self.records, load), faults)
             return made[group]
 
-        return AmphoraProvider(replace(self._context(settings, hooked, load), report=report or self.told.append))
+        def fenced(load_balancer_id: str) -> Fence | None:
+            found = fence(load_balancer_id)
+            return None if found is None else CheckedRecords(hooked, found)
+
+        context = self._context(settings, hooked, load)
+        return AmphoraProvider(replace(context, report=report or self.told.append, fence=fenced))
 
     def _context(self, settings: cfg.ConfigOpts, records: Records, load: Callable[[str, str], Any]) -> DriverContext:
         return DriverContext(settings, records, load, self.told.append, lambda: self.time, self._sleep)

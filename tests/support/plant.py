@@ -114,9 +114,11 @@ class Plant:
         """The engine of a new worker."""
         worker = worker or Mortal()
         self._workers += 1
-        provider = self.world.provider(worker.before_call, worker.after_call, threads, report=worker.step)
+        provider = self.world.provider(
+            worker.before_call, worker.after_call, threads, worker.step, lambda identity: engine.fence(identity)
+        )
         settings = Settings(Path("/nowhere"), "", "amphora", LEASE, retry_initial_seconds=1, retry_maximum_seconds=60)
-        return Engine(
+        engine = Engine(
             MortalStore(self.store, worker),  # type: ignore[arg-type]  # it is one, but for its death
             lambda _name: provider,
             settings,
@@ -126,6 +128,7 @@ class Plant:
             heartbeat=no_heartbeat,
             jitter=lambda: 0.0,
         )
+        return engine
 
     def sleep(self, seconds: float) -> None:
         self.world.time += seconds

@@ -12,7 +12,7 @@ from oslo_config import cfg
 
 from lbdrivers.drivers.context import DriverContext, Record
 from lbdrivers.drivers.provider import Provider
-from lbdrivers.errors import PermanentError, TemporaryError, UnsupportedError
+from lbdrivers.errors import LeaseLostError, PermanentError, TemporaryError, UnsupportedError
 from lbdrivers.features import ALL, Feature
 from lbdrivers.memory.faults import Faults, Hook, nothing
 from lbdrivers.memory.provider import MemoryProvider
@@ -390,7 +390,64 @@ def test_a_run_that_lost_its_lease_writes_nothing(lab: Lab) -> None:
     lab.engine.submit(TREE)
     assert isinstance(lab.engine.run(TREE.id), Retry)
     entry = lab.entry()
-    assert (entry.applied, entry.status) == (named("newer"), ProvisioningStatus.ACTIVE)
+    assert (entry.applied, entry.lease) == (named("newer"), None)
+    # What it did last may have come after all that the other one did.
+    assert (entry.status, lab.store.due(lab.time)) == (ProvisioningStatus.PENDING_UPDATE, (TREE.id,))
+    assert lab.engine.run(TREE.id) == Done()
+    assert (lab.calls, lab.entry().status) == (["apply"] * 3, ProvisioningStatus.ACTIVE)
+
+
+def test_a_run_that_lost_its_lease_to_a_removal_brings_nothing_back(lab: Lab) -> None:
+    def lose(verb: str, _arguments: tuple[object, ...]) -> None:
+        if verb == "apply":
+            lab.hook = nothing
+            lab.time += 31
+            lab.engine.delete(TREE.id)
+            assert lab.new_engine("another").run(TREE.id) == Done()
+
+    lab.hook = lose
+    lab.engine.submit(TREE)
+    lab.engine.run(TREE.id)
+    assert lab.store.list() == ()
+
+
+def test_a_fence_asks_only_when_the_lease_was_not_renewed_in_time(lab: Lab) -> None:
+    def stall(verb: str, _arguments: tuple[object, ...]) -> None:
+        if verb == "apply":
+            fence = lab.engine.fence(TREE.id)
+            assert fence is not None
+            lab.time += 10
+            fence.check()
+            lab.time += 10
+            fence.check()  # it is still ours, and prolonged
+            lab.time += 31
+            assert lab.store.acquire(TREE.id, "another", lab.time, 30)
+            with pytest.raises(LeaseLostError):
+                fence.check()
+            with pytest.raises(LeaseLostError):
+                fence.records.put(Record("kind", "id", {}, TREE.id))
+            assert lab.store.records.get("kind", "id") is None
+
+    lab.hook = stall
+    lab.engine.submit(TREE)
+    lab.engine.run(TREE.id)
+    assert lab.calls == ["apply"]
+    assert lab.engine.fence(TREE.id) is None
+
+
+def test_one_engine_runs_once_at_a_time_at_a_load_balancer(lab: Lab) -> None:
+    """Its lease bears the same name in all its threads, and may have expired while its run is still on."""
+    answers = []
+
+    def again(verb: str, _arguments: tuple[object, ...]) -> None:
+        if verb == "apply":
+            lab.time += 31
+            answers.append(lab.engine.run(TREE.id))
+
+    lab.hook = again
+    lab.engine.submit(TREE)
+    lab.engine.run(TREE.id)
+    assert [type(answer) for answer in answers] == [Retry]
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

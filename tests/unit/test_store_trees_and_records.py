@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event
 
 from lbdrivers.drivers.context import Conflict, Record
-from lbdrivers.errors import InvalidInput, PermanentError, TemporaryError
+from lbdrivers.errors import InvalidInput, LeaseLostError, PermanentError, TemporaryError
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.status import ProvisioningStatus
 from lbdrivers.store.entry import Cause
@@ -166,6 +166,27 @@ def test_a_write_without_the_lease_changes_nothing(store: Store) -> None:
     entry = store.get(tree.id)
     assert entry is not None
     assert (entry.applied, entry.cause, entry.status) == (None, None, ProvisioningStatus.PENDING_CREATE)
+
+
+def test_records_under_a_lease_are_written_as_long_as_it_is_held(store: Store) -> None:
+    tree = make_tree()
+    store.submit(tree, "memory")
+    ours = store.records_under(tree.id, WORKER)
+    with pytest.raises(LeaseLostError):
+        ours.put(Record("kind", "one", {}, tree.id))
+    assert store.acquire(tree.id, WORKER, now=100, seconds=30)
+    one = ours.put(Record("kind", "one", {}, tree.id))
+    assert store.acquire(tree.id, "another", now=131, seconds=30)
+    theirs = store.records_under(tree.id, "another").put(Record("kind", "one", {"by": "another"}, tree.id, one.version))
+    with pytest.raises(LeaseLostError):
+        ours.put(Record("kind", "one", {"by": "us"}, tree.id, theirs.version))
+    with pytest.raises(LeaseLostError):
+        ours.remove("kind", "one")
+    assert store.records.get("kind", "one") == ours.get("kind", "one") == theirs
+    assert store.finish_remove(tree.id, "another")
+    with pytest.raises(LeaseLostError):
+        store.records_under(tree.id, "another").put(Record("kind", "two", {}, tree.id))
+    assert store.records.list("kind") == ()
 
 
 def test_an_applied_generation_that_is_no_longer_the_newest_leaves_work(store: Store) -> None:
