@@ -101,10 +101,13 @@ def remove_orphans(drivers: Drivers, ledger: Ledger) -> tuple[Orphan, ...]:
     return _remove(drivers, find_orphans(drivers, ledger))
 
 
-def remove_left_by(drivers: Drivers, ledger: Ledger, *identities: str) -> tuple[Orphan, ...]:
-    """The same for what these amphorae and load balancers alone have left behind."""
+def remove_left_by(
+    drivers: Drivers, ledger: Ledger, amphora_ids: Iterable[str], load_balancer_id: str = ""
+) -> tuple[Orphan, ...]:
+    """The same for what these amphorae alone have left behind, and the load balancer, if one is named."""
     found = find_orphans(drivers, ledger)
-    return _remove(drivers, [orphan for one in identities for orphan in orphans.left_by(one, found)])
+    ours = [orphan for one in amphora_ids for orphan in orphans.left_by(one, found)]
+    return _remove(drivers, [*ours, *orphans.left_by_balancer(load_balancer_id, found)])
 
 
 def _remove(drivers: Drivers, found: Iterable[Orphan]) -> tuple[Orphan, ...]:

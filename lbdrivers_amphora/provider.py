@@ -264,7 +264,7 @@ class AmphoraProvider:
 
         Law: found anew at this moment; what any record of today names stays.
         """
-        return inspection.remove_left_by(self._drivers, self._ledger, amphora_id)
+        return inspection.remove_left_by(self._drivers, self._ledger, (amphora_id,))
 
     def maintain(self, load_balancer_id: str) -> None:
         """See ``Maintainer``. An amphora that is not running is left to a failover."""
@@ -301,7 +301,7 @@ class AmphoraProvider:
             yield run
         except LeaseLostError as lost:
             try:
-                inspection.remove_left_by(self._drivers, self._ledger, load_balancer_id, *run._concerned)
+                inspection.remove_left_by(self._drivers, self._ledger, run._concerned, load_balancer_id)
             except DriverError as error:
                 lost.add_note(f"what came too late is not removed, see orphans: {error}")
             raise

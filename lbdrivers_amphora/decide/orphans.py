@@ -51,10 +51,14 @@ def _among(
                 yield Orphan(kind, name, known.gone.get(owner, ""))
 
 
-def left_by(identity: str, found: Iterable[Orphan]) -> tuple[Orphan, ...]:
-    """Those among the orphans that this amphora or load balancer has left behind."""
-    forms = (_MACHINE, _AMPHORA_PORT, _VIP_PORT)
-    return tuple(one for one in found if identity in (_owner(form, one.name) for form in forms))
+def left_by(amphora_id: str, found: Iterable[Orphan]) -> tuple[Orphan, ...]:
+    """Those among the orphans that this amphora has left behind."""
+    return tuple(one for one in found if amphora_id in (_owner(_MACHINE, one.name), _owner(_AMPHORA_PORT, one.name)))
+
+
+def left_by_balancer(load_balancer_id: str, found: Iterable[Orphan]) -> tuple[Orphan, ...]:
+    """Those among the orphans that this load balancer itself has left behind: its VIP's port."""
+    return tuple(one for one in found if _owner(_VIP_PORT, one.name) == load_balancer_id)
 
 
 def _owner(form: re.Pattern[str], name: str) -> str | None:
