@@ -86,7 +86,7 @@ class Database:
         self._schema = schema
         self._wanted = tables
         self._indexed = indexed
-        self._listener = listener
+        self._listeners = [listener] if listener is not None else []
         self._lock = threading.Lock()
         self._connection: Any = None
         #: Transactions that changed something, since the connection was made.
@@ -121,6 +121,11 @@ class Database:
             "OVN's database refuses a change", f"{self._schema} at {self._settings.remote}: {refusal}"
         ) from refusal
 
+    def subscribe(self, listener: Listener) -> None:
+        """Tell somebody more of every change: the event ("create", "update", "delete"), the table, the row, and for
+        updates a row with the old values of what has changed. It is called in the connection's thread."""
+        self._listeners.append(listener)
+
     def close(self) -> None:
         """Give the connection back; the next use makes another."""
         with self._lock:
@@ -147,7 +152,7 @@ class Database:
         for table, columns in self._wanted.items():
             if table in known:
                 helper.register_columns(table, [one for one in columns if one in known[table]["columns"]])
-        replica = _Replica(self._settings.remote, helper, self._settings.probe_interval, self._listener)
+        replica = _Replica(self._settings.remote, helper, self._settings.probe_interval, self._listeners)
         for table in self._indexed:
             replica.tables[table].rows.index_create(idlutils.index_name("name")).add_columns("name")
         try:
@@ -156,9 +161,9 @@ class Database:
             raise self._unreachable(error) from error
 
     def _unreachable(self, error: Exception) -> TemporaryError:
-        return TemporaryError(
-            "OVN's database does not answer", f"{self._schema} at {self._settings.remote}: {error or type(error)}"
-        )
+        # The text of the library's own time-outs cannot be had: to make it fails.
+        words = ", ".join(map(str, error.args)) or type(error).__name__
+        return TemporaryError("OVN's database does not answer", f"{self._schema} at {self._settings.remote}: {words}")
 
 
 class _Replica(connection.OvsdbIdl):  # type: ignore[misc] # the library has no types
@@ -166,15 +171,15 @@ class _Replica(connection.OvsdbIdl):  # type: ignore[misc] # the library has no 
 
     _session: Any
 
-    def __init__(self, remote: str, helper: Any, probe_interval: int, listener: Listener | None) -> None:
+    def __init__(self, remote: str, helper: Any, probe_interval: int, listeners: Sequence[Listener]) -> None:
         super().__init__(remote, helper, probe_interval=probe_interval)
         self._session = QuickSession.instead_of(self._session)
-        self._tell = listener
+        self._listeners = listeners
 
     def notify(self, event: str, row: Row, updates: Row | None = None) -> None:
         """See the library: called in the connection's thread."""
-        if self._tell is not None:
-            self._tell(event, row._table.name, row, updates)
+        for tell in self._listeners:
+            tell(event, row._table.name, row, updates)
 
     @property
     def current(self) -> bool:

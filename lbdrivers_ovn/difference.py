@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from lbdrivers_ovn.external_ids import MEMBER_STATUS, decode, encode_statuses
 from lbdrivers_ovn.rows import Balance, HealthCheckRow, LoadBalancerRow
 
 LOAD_BALANCER = "Load_Balancer"
@@ -184,6 +185,34 @@ def _checks(old: LoadBalancerRow, new: LoadBalancerRow) -> Iterator[Operation]:
             yield from _keys(HEALTH_CHECK, same.uuid, "external_ids", same.external_ids, check.external_ids)
     for check in present.values():
         yield RemoveCheck(old.uuid, check.uuid)
+
+
+def recorded(present: Iterable[LoadBalancerRow], statuses: Mapping[str, str]) -> Iterator[Operation]:
+    """What has to be written so that the rows say these statuses of their members; others keep theirs."""
+    for row in present:
+        old = decode(row.external_ids, f"Load_Balancer {row.name}").member_statuses
+        new = {member: statuses.get(member, status) for member, status in old.items()}
+        if new != old:
+            values = {MEMBER_STATUS: encode_statuses(new)}
+            yield ChangeKeys(LOAD_BALANCER, row.uuid, "external_ids", values)
+
+
+def told(operation: Operation) -> str:
+    """What the operation does, for people."""
+    match operation:
+        case Create(row):
+            return f"make a row for {row.balance.protocol or 'any protocol'}"
+        case Delete():
+            return "remove a row"
+        case AddCheck(_, check):
+            return f"add a health check of {check.vip or 'nothing yet'}"
+        case RemoveCheck():
+            return "remove a health check"
+        case Attach(_, table, name) | Detach(_, table, name):
+            verb = "attach to" if isinstance(operation, Attach) else "detach from"
+            return f"{verb} the {table.removeprefix('Logical_').lower()} {name}"
+        case _:
+            return f"change {operation.column} of a {operation.table}"
 
 
 def options(each: Balance) -> dict[str, str]:

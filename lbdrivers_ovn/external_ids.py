@@ -115,7 +115,7 @@ def encode(content: Content) -> dict[str, str]:
         VIP_FIP: content.vip_fip,
         ADDITIONAL_VIP_FIPS: ",".join(content.additional_vip_fips),
         ROUTERS: ",".join(content.routers),
-        MEMBER_STATUS: json.dumps(dict(sorted(content.member_statuses.items()))) if content.member_statuses else "",
+        MEMBER_STATUS: encode_statuses(content.member_statuses) if content.member_statuses else "",
         MONITORS: json.dumps(list(content.monitors)) if content.monitors else "",
     }
     found = {key: value for key, value in entries.items() if value}
@@ -128,6 +128,11 @@ def encode(content: Content) -> dict[str, str]:
         key = f"{_POOL}{one.id}" + ("" if one.enabled else _DISABLED)
         found[key] = ",".join(map(_member_text, one.members))
     return found
+
+
+def encode_statuses(statuses: Mapping[str, str]) -> str:
+    """The value of the key with the members' statuses."""
+    return json.dumps(dict(sorted(statuses.items())))
 
 
 def _member_text(member: MemberEntry) -> str:

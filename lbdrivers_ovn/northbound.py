@@ -6,7 +6,7 @@ verified: of two writers the later one decides anew, on what the earlier one wro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lbdrivers_ovn import names
@@ -20,8 +20,19 @@ from lbdrivers_ovn.difference import (
     Delete,
     Operation,
     difference,
+    recorded,
 )
-from lbdrivers_ovn.external_ids import OWNER, PORT_FORWARDING, ROUTERS, SWITCHES, VIP, in_layout
+from lbdrivers_ovn.external_ids import (
+    ADDITIONAL_VIP_FIPS,
+    OWNER,
+    PORT_FORWARDING,
+    ROUTERS,
+    SWITCHES,
+    VIP,
+    VIP_FIP,
+    in_layout,
+)
+from lbdrivers_ovn.floating import centralised
 from lbdrivers_ovn.perform import perform
 from lbdrivers_ovn.rows import CHECK_MONITOR, Balance, HealthCheckRow, LoadBalancerRow
 from lbdrivers_ovn.settings import DatabaseSettings
@@ -59,12 +70,13 @@ class Question:
     """What a decision has to know of the database.
 
     :param switches: names of the switches that the load balancer's VIPs and members are on.
-    :param addresses: of members, whose ports it needs.
+    :param members: addresses of all its members. :param addresses: of those whose ports it needs.
     :param thorough: whether attachments are looked for on every switch and router, not only where they ought to be.
     """
 
     switches: frozenset[str]
     addresses: frozenset[str] = frozenset()
+    members: frozenset[str] = frozenset()
     thorough: bool = True
 
 
@@ -91,23 +103,48 @@ class Northbound:
         """
 
         def work(at: Work) -> Answer:
-            topology = self._wiring.around(at, question.switches, question.addresses)
-            before = tuple(_load_balancers(at, load_balancer_id, topology, question.thorough))
-            after = decide(before, topology)
-            operations = difference(before, after)
-            perform(at, operations)
-            return Answer(before, after, operations)
+            answer = self._answer(at, load_balancer_id, question, decide)
+            perform(at, answer.operations)
+            return answer
 
         return self.database.run(work)
 
     def plan(self, load_balancer_id: str, question: Question, decide: Decision) -> Answer:
         """The same without doing it."""
+        return self.database.run(lambda at: self._answer(at, load_balancer_id, question, decide))
 
-        def work(at: Work) -> Answer:
-            topology = self._wiring.around(at, question.switches, question.addresses)
-            before = tuple(_load_balancers(at, load_balancer_id, topology, question.thorough))
-            after = decide(before, topology)
-            return Answer(before, after, difference(before, after))
+    def _answer(self, at: Work, load_balancer_id: str, question: Question, decide: Decision) -> Answer:
+        topology = self._wiring.around(at, question.switches, question.addresses)
+        before = tuple(_load_balancers(at, load_balancer_id, topology, question.thorough))
+        after = decide(before, topology)
+        floats = any({VIP_FIP, ADDITIONAL_VIP_FIPS} & row.external_ids.keys() for row in after)
+        members = question.members if floats else frozenset()
+        operations = (
+            *difference(before, after),
+            *centralised(topology.translations, load_balancer_id, members),
+        )
+        return Answer(before, after, operations)
+
+    def record(self, load_balancer_id: str, statuses: Mapping[str, str]) -> bool:
+        """Write what is heard of members into their rows, for whoever reads these; whether anything was new.
+
+        :param statuses: member id -> operating status.
+        """
+
+        def work(at: Work) -> bool:
+            before = tuple(_load_balancers(at, load_balancer_id, Topology(), False))
+            operations = tuple(recorded(before, statuses))
+            perform(at, operations)
+            return bool(operations)
+
+        return self.database.run(work)
+
+    def probing(self, addresses: frozenset[str]) -> frozenset[str]:
+        """Ids of the load balancers that have members of these addresses probed."""
+
+        def work(at: Work) -> frozenset[str]:
+            found = ((row.name, {one.strip("[]") for one in row.ip_port_mappings}) for row in at.rows(LOAD_BALANCER))
+            return frozenset(name for name, probed in found if probed & addresses)
 
         return self.database.run(work)
 
@@ -121,6 +158,7 @@ class Northbound:
         def work(at: Work) -> tuple[LoadBalancerRow, ...]:
             found = tuple(_load_balancers(at, load_balancer_id, Topology(), False))
             perform(at, [Delete(row.uuid) for row in found])
+            perform(at, centralised(self._wiring.translations(at), load_balancer_id, frozenset()))
             return found
 
         return self.database.run(work)

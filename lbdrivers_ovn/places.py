@@ -77,14 +77,12 @@ class Places:
 
     def place(self, tree: LoadBalancer, vips: tuple[Vip, ...]) -> Place:
         """All that the tree finds; ports for health checks are made where there are none yet."""
-        subnets = {
-            member.subnet_id: self._subnet(member.subnet_id)
-            for pool in tree.pools
-            for member in pool.members
-            if member.subnet_id is not None
-        }
-        place = Place(vips, subnets)
+        place = self._without_monitors(tree, vips)
         return replace(place, monitor_addresses=self.monitor_addresses(probed_subnets(tree, place)))
+
+    def _without_monitors(self, tree: LoadBalancer, vips: tuple[Vip, ...]) -> Place:
+        members = (member.subnet_id for pool in tree.pools for member in pool.members)
+        return Place(vips, {one: self._subnet(one) for one in dict.fromkeys(members) if one is not None})
 
     def monitor_addresses(self, subnets: Iterable[Subnet]) -> dict[str, str]:
         """Where health checks of these subnets come from, by subnet id; ports are made where there are none yet."""
@@ -101,11 +99,37 @@ class Places:
             if looked_at and not any(fixed.address in used for fixed in port.fixed):
                 self._network.remove_port(port.name)
 
-    def vip_subnets(self, tree: LoadBalancer) -> tuple[Subnet, ...] | None:
-        """The subnets of the VIPs, where the tree names them all."""
-        if tree.vip_subnet_id is None:
+    def held(self, tree: LoadBalancer, vips: tuple[tuple[str, str], ...]) -> tuple[Vip, ...] | None:
+        """The VIPs that the load balancer has, if they are those that the tree wants; else None.
+
+        :param vips: address and port id of each, the primary one first.
+        """
+        wanted = [
+            (tree.vip_address, tree.vip_subnet_id),
+            *((one.ip_address, one.subnet_id) for one in tree.additional_vips),
+        ]
+        if len(vips) != len(wanted) or tree.vip_port_id not in (None, vips[0][1]):
             return None
-        return tuple(map(self._subnet, (tree.vip_subnet_id, *(vip.subnet_id for vip in tree.additional_vips))))
+        found = []
+        for (address, port_id), (wish, subnet_id) in zip(vips, wanted, strict=True):
+            subnet = self._subnet(subnet_id) if subnet_id is not None else self._subnet_of(port_id, address)
+            if subnet is None or wish not in (None, address) or not _has(subnet, address):
+                return None
+            found.append(Vip(address, port_id, subnet))
+        return tuple(found)
+
+    def look(self, tree: LoadBalancer, vips: tuple[Vip, ...]) -> tuple[Place, tuple[str, ...]]:
+        """All that the tree finds without making anything, and the subnets that have no port for health checks."""
+        place = self._without_monitors(tree, vips)
+        probed = [subnet.id for subnet in probed_subnets(tree, place)]
+        ports = {one: self._network.port(names.monitor_port(one)) for one in probed}
+        found = {one: address for one, port in ports.items() if port and (address := port.address_in(one))}
+        return replace(place, monitor_addresses=found), tuple(one for one in probed if one not in found)
+
+    def _subnet_of(self, port_id: str, address: str) -> Subnet | None:
+        port = self._network.port(port_id)
+        fixed = port.fixed if port is not None else ()
+        return next((self._subnet(one.subnet_id) for one in fixed if one.address == address), None)
 
     def _monitor_address(self, subnet: Subnet) -> str:
         port = self._ensured(names.monitor_port(subnet.id), subnet, None)

@@ -10,13 +10,15 @@ from dataclasses import replace
 
 from lbdrivers.drivers.context import CONTRACT, DriverContext
 from lbdrivers.drivers.network import Network
-from lbdrivers.drivers.provider import Observation
+from lbdrivers.drivers.provider import Mildness, Observation, PlannedAction
 from lbdrivers.errors import UnsupportedError
 from lbdrivers.features import Feature
 from lbdrivers.model.infra import FixedAddress, Port
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers_ovn import names
 from lbdrivers_ovn.capabilities import FEATURES, refuse, refuse_families
+from lbdrivers_ovn.database import Listener
+from lbdrivers_ovn.difference import told
 from lbdrivers_ovn.external_ids import Content
 from lbdrivers_ovn.interpret import contents, interpret
 from lbdrivers_ovn.network.driver import OvnNetwork
@@ -30,7 +32,7 @@ from lbdrivers_ovn.translate import Place, Vip, translate
 
 
 class OvnProvider:
-    """Implements ``lbdrivers.drivers.provider.Provider`` and ``VipReserver`` with rows of OVN."""
+    """Implements ``lbdrivers.drivers.provider.Provider``, ``Planner`` and ``VipReserver`` with rows of OVN."""
 
     contract = CONTRACT
     name = "ovn"
@@ -61,6 +63,21 @@ class OvnProvider:
             self._places.released(desired, held)
         if left := _probed_subnets(answer.before) - place.monitor_addresses.keys():
             self._places.release_monitors(self._northbound.monitor_addresses(), left)
+
+    def plan(self, desired: LoadBalancer, applied: LoadBalancer | None) -> tuple[PlannedAction, ...]:
+        """See ``Planner``. Everything is looked at, whatever was applied."""
+        del applied
+        refuse(self.name, desired)
+        subject = f"load balancer {desired.name or desired.id}"
+        vips = self._held_vips(desired)
+        if vips is None:
+            return (PlannedAction(subject, "reserve VIPs and make rows", Mildness.RUNTIME),)
+        place, missing = self._places.look(desired, vips)
+        refuse_families(self.name, desired, place)
+        answer = self._northbound.plan(desired.id, _question(desired, place, True), _decision(desired, place))
+        texts = [f"make a port for health checks in the subnet {subnet_id}" for subnet_id in missing]
+        texts += map(told, answer.operations)
+        return tuple(PlannedAction(subject, text, Mildness.RUNTIME) for text in dict.fromkeys(texts))
 
     def remove(self, load_balancer_id: str) -> None:
         """See the contract."""
@@ -100,6 +117,28 @@ class OvnProvider:
         fixed = tuple(FixedAddress(vip.subnet.id, vip.address) for vip in (primary, *additional))
         return Port(primary.port_id, names.vip_port(tree.id), primary.subnet.network_id, "", fixed)
 
+    # -- for the agent -----------------------------------------------------------------------
+
+    def subscribe(self, listener: Listener) -> None:
+        """Tell of every change in the databases from the next connection on; see ``Database.subscribe``."""
+        self._northbound.database.subscribe(listener)
+        self._southbound.database.subscribe(listener)
+
+    def listen(self) -> None:
+        """Connect to the databases, so that changes are heard. :raises TemporaryError: when one does not answer."""
+        self._northbound.known()
+        self._southbound.monitors(frozenset())
+
+    def record(self, addresses: frozenset[str]) -> frozenset[str]:
+        """Write what OVN's monitors say of members with these addresses into the rows, where others of the same layout
+        look for it; ids of the load balancers for which it was new."""
+        new = set()
+        for load_balancer_id in self._northbound.probing(addresses):
+            statuses = {one: status.value for one, status in self.observe(load_balancer_id).operating.items()}
+            if self._northbound.record(load_balancer_id, statuses):
+                new.add(load_balancer_id)
+        return frozenset(new)
+
     # -- how it is done ----------------------------------------------------------------------
 
     @property
@@ -121,17 +160,15 @@ class OvnProvider:
         return self._loaded
 
     def _held_vips(self, tree: LoadBalancer) -> tuple[Vip, ...] | None:
-        """The VIPs as the rows have them: they stay while the load balancer lives, so that no port has to be asked."""
-        subnets = self._places.vip_subnets(tree)
+        """The VIPs as the rows have them; None where they are not those of the tree. They stay while the load balancer
+        lives, so that mostly no port has to be asked."""
         rows = self._northbound.rows(tree.id)
-        if subnets is None or not rows:
+        if not rows:
             return None
         content = contents(rows)[0]
         addresses = (content.vip, *content.additional_vips)
         ports = (content.vip_port_id, *content.additional_vip_port_ids)
-        if not len(subnets) == len(addresses) == len(ports):
-            return None
-        return tuple(Vip(*each) for each in zip(addresses, ports, subnets, strict=True))
+        return self._places.held(tree, tuple(zip(addresses, ports, strict=False)))
 
     def _reconciled(self, tree: LoadBalancer, place: Place, thorough: bool) -> Answer:
         """The rows as the tree wants them."""
@@ -179,6 +216,7 @@ def _question(tree: LoadBalancer, place: Place, thorough: bool) -> Question:
     return Question(
         switches=frozenset(names.switch(subnet.network_id) for subnet in subnets),
         addresses=frozenset(member.address for member in probed_members(tree)),
+        members=frozenset(member.address for member in members),
         thorough=thorough,
     )
 

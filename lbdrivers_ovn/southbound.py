@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from lbdrivers_ovn.database import Database, Listener, Work
+from lbdrivers_ovn.database import Database, Work
 from lbdrivers_ovn.settings import DatabaseSettings
 from lbdrivers_ovn.statuses import Monitor
 
 _MONITORS = "Service_Monitor"
-_TABLES = {_MONITORS: ("ip", "port", "protocol", "logical_port", "status")}
+_TABLES = {
+    _MONITORS: ("ip", "port", "protocol", "logical_port", "status"),
+    # Nobody reads these; that they come and go tells that ports do.
+    "Port_Binding": ("logical_port", "type"),
+}
 
 
 class Southbound:
-    """OVN's southbound database.
+    """OVN's southbound database."""
 
-    :param listener: is told of every change of a monitor.
-    """
-
-    def __init__(self, settings: DatabaseSettings, listener: Listener | None = None) -> None:
-        self.database = Database(settings, "OVN_Southbound", _TABLES, listener=listener)
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self.database = Database(settings, "OVN_Southbound", _TABLES)
 
     def monitors(self, addresses: frozenset[str]) -> tuple[Monitor, ...]:
         """The monitors of these addresses."""

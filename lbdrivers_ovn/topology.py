@@ -33,14 +33,17 @@ class Interface:
 class Translation:
     """A NAT row of type dnat_and_snat: a floating IP.
 
-    :param distributed: whether each chassis does it for its own guests (external_mac is set).
+    :param external_mac: set, with ``logical_port``, where the chassis of that port translates; empty where the router's
+        gateway does.
     """
 
     uuid: str
     router: str
     external_address: str
     logical_address: str
-    distributed: bool = False
+    external_mac: str = ""
+    logical_port: str = ""
+    external_ids: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

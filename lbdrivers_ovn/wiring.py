@@ -44,10 +44,9 @@ class Wiring:
 
         :param addresses: whose ports are looked for on them.
         """
-        if self._interfaces is None:
-            self._interfaces, self._translations = tuple(_interfaces(work)), tuple(_translations(work))
-        routers = {one.router for one in self._interfaces if one.switch in switches}
-        near = tuple(one for one in self._interfaces if one.router in routers)
+        interfaces, translations = self._read(work)
+        routers = {one.router for one in interfaces if one.switch in switches}
+        near = tuple(one for one in interfaces if one.router in routers)
         found = {
             name: row
             for name in sorted(switches | {one.switch for one in near})
@@ -58,9 +57,18 @@ class Wiring:
             switches=frozenset(found),
             provider_switches=frozenset(name for name, row in found.items() if _PROVIDER_NETWORK in row.external_ids),
             interfaces=near,
-            translations=tuple(one for one in self._translations if one.router in routers),
+            translations=tuple(one for one in translations if one.router in routers),
             ports=dict(_ports(asked, addresses)),
         )
+
+    def translations(self, work: Work) -> tuple[Translation, ...]:
+        """Every floating IP."""
+        return self._read(work)[1]
+
+    def _read(self, work: Work) -> tuple[tuple[Interface, ...], tuple[Translation, ...]]:
+        if self._interfaces is None:
+            self._interfaces, self._translations = tuple(_interfaces(work)), tuple(_translations(work))
+        return self._interfaces, self._translations
 
 
 def _interfaces(work: Work) -> Iterator[Interface]:
@@ -77,8 +85,15 @@ def _translations(work: Work) -> Iterator[Translation]:
     for router in work.rows("Logical_Router"):
         for row in router.nat:
             if row.type == "dnat_and_snat":
-                distributed = bool(row.external_mac)
-                yield Translation(str(row.uuid), router.name, row.external_ip, row.logical_ip, distributed)
+                yield Translation(
+                    uuid=str(row.uuid),
+                    router=router.name,
+                    external_address=row.external_ip,
+                    logical_address=row.logical_ip,
+                    external_mac="".join(row.external_mac),
+                    logical_port="".join(row.logical_port),
+                    external_ids=row.external_ids,
+                )
 
 
 def _ports(switches: Iterable[Row], addresses: frozenset[str]) -> Iterator[tuple[str, str]]:

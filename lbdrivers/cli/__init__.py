@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, str] | None]] = {
     "worker": ("work on whatever is due, from the store or a jobboard, until SIGTERM", None),
     "health-manager": ("hear heartbeats, keep statuses, fail over who falls silent, until SIGTERM", None),
     "housekeeping": ("maintain every load balancer in turn and report orphans, until SIGTERM", None),
+    "ovn-agent": ("hear what happens in OVN and have its load balancers follow, until SIGTERM", None),
     "drivers": ("list the installed drivers, broken ones with their cause", None),
     "networks": ("list the networks that a document can refer to", None),
     "conformance": ("hold a provider to the laws of its contract", ("name", "provider; see: lbdrivers drivers")),
@@ -48,7 +49,7 @@ _SWITCHES: dict[str, dict[str, str]] = {
 }
 
 #: Commands that work until a signal ends them.
-_DAEMONS = ("worker", "health-manager", "housekeeping")
+_DAEMONS = ("worker", "health-manager", "housekeeping", "ovn-agent")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

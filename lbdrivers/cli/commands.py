@@ -238,6 +238,7 @@ TABLE: Mapping[str, Callable[[Session, Output, Namespace], int]] = {
     "worker": worker,
     "health-manager": daemon,
     "housekeeping": daemon,
+    "ovn-agent": daemon,
     "drivers": drivers,
     "networks": networks,
     "conformance": conformance,

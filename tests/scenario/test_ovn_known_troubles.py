@@ -325,3 +325,33 @@ def test_a_port_of_health_checks_is_there_again_after_somebody_removed_it(cloud:
     assert port is not None
     (row,) = provider._northbound.rows(desired.id)
     assert replace(row).ip_port_mappings[A["address"]].endswith(f":{port.address_in(PRIVATE)}")
+
+
+def test_floating_addresses_are_followed_and_members_get_theirs_back(cloud: OvnCloud) -> None:
+    """Of the VIP and of a member, as NAT rows; what this does to packets is OVN's."""
+    guest_port(cloud, "a", PRIVATE, A["address"])
+    (router,) = cloud.ovn.nbctl("--bare", "--columns=name", "list", "Logical_Router").split()
+    provider, desired = cloud.provider(), web(A)
+    provider.apply(desired, None)
+    vip = provider.observe(desired.id).vip_addresses[0]
+    mac = "02:00:00:00:00:0a"
+    cloud.ovn.nbctl("lr-nat-add", router, "dnat_and_snat", "172.24.4.9", vip)
+    port = cloud.network().port("a")
+    assert port is not None
+    cloud.ovn.nbctl("lr-nat-add", router, "dnat_and_snat", "172.24.4.31", A["address"], port.id, mac)
+
+    def translation() -> str:
+        return cloud.ovn.nbctl(
+            "--bare", "--columns=external_mac,logical_port", "find", "NAT", "external_ip=172.24.4.31"
+        )
+
+    wait_for(lambda: provider.apply(desired, None) or len(vips(cloud)) == 2, "the floating IP's entry")
+    assert vips(cloud) == {f"{one}:80=10.212.32.11:80" for one in (vip, "172.24.4.9")}
+    assert not translation()
+    cloud.ovn.nbctl("lr-nat-del", router, "dnat_and_snat", "172.24.4.9")
+    wait_for(lambda: provider.apply(desired, None) or len(vips(cloud)) == 1, "the entry's end")
+    assert translation().split() == [mac, port.id]
+    cloud.ovn.nbctl("lr-nat-add", router, "dnat_and_snat", "172.24.4.9", vip)
+    wait_for(lambda: provider.apply(desired, None) or not translation(), "the translation at the gateway")
+    provider.remove(desired.id)
+    assert translation().split() == [mac, port.id]
