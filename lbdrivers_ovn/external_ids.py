@@ -221,8 +221,8 @@ class _Reader:
             port, _, pool = self._ids[key].partition(":")
             if not (port.isascii() and port.isdigit()):
                 raise self._refused(key, "write <port>: or <port>:pool_<pool id>")
-            # A pool that is switched off may be named with its suffix by rows of others.
-            pool_id = pool.removeprefix(_POOL).removesuffix(_DISABLED)
+            # Rows of others may name a pool that is switched off with its suffix, and a second time.
+            pool_id = pool.removeprefix(_POOL).partition(_POOL)[0].removesuffix(_DISABLED)
             yield ListenerEntry(identity, int(port), pool_id if pool_id not in ("", "None") else None, enabled)
 
     def pools(self) -> Iterable[PoolEntry]:
