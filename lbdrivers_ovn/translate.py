@@ -8,7 +8,8 @@ balance in another way. ``interpret`` is the way back.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from lbdrivers.model.infra import Subnet
@@ -108,13 +109,19 @@ class _Translation:
         routers = self._attachments.routers
         self._floating = {vip.address: floating(topology, routers, vip.address) for vip in place.vips}
 
+    def _subnets(self, pools: Iterable[Pool]) -> list[Subnet]:
+        """Of each VIP, and of each member of these pools."""
+        found = (self._place.subnet_of(member) for pool in pools for member in pool.members)
+        return [vip.subnet for vip in self._place.vips] + [subnet for subnet in found if subnet is not None]
+
     def _attached(self) -> Attachments:
-        subnets = [vip.subnet for vip in self._place.vips]
-        for pool in self._tree.pools:
-            found = (self._place.subnet_of(member) for member in pool.members)
-            subnets += [subnet for subnet in found if subnet is not None]
-        places = ((names.switch(subnet.network_id), subnet.cidr) for subnet in subnets)
+        places = ((names.switch(subnet.network_id), subnet.cidr) for subnet in self._subnets(self._tree.pools))
         return attachments(self._topology, places, frozenset(family(vip.address) for vip in self._place.vips))
+
+    def _references(self, pools: list[Pool]) -> dict[str, int]:
+        """The layout counts for each row alone, so that whoever takes a member from it knows when it was the last."""
+        counts = Counter(names.switch(subnet.network_id) for subnet in self._subnets(pools))
+        return {switch: count for switch, count in counts.items() if switch in self._attachments.references}
 
     def rows(self) -> Iterator[LoadBalancerRow]:
         pools: dict[Balance, list[Pool]] = {}
@@ -145,13 +152,13 @@ class _Translation:
             additional_vip_port_ids=tuple(vip.port_id for vip in additional),
             vip_fip=self._floating[primary.address],
             additional_vip_fips=tuple(filter(None, (self._floating[vip.address] for vip in additional))),
-            switch_references=self._attachments.references,
             routers=tuple(sorted(self._attachments.routers)),
         )
 
     def _row(self, each: Balance, listeners: list[Listener], pools: list[Pool], shared: Content) -> LoadBalancerRow:
         content = replace(
             shared,
+            switch_references=self._references(pools),
             listeners=tuple(
                 ListenerEntry(one.id, one.protocol_port, one.default_pool_id, one.admin_state_up) for one in listeners
             ),
