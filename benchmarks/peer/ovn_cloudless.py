@@ -75,6 +75,7 @@ class Octavia:
         ]
         up, subnet = balancer.admin_state_up, balancer.vip_subnet_id
         found = SimpleNamespace(pools=pools, listeners=listeners, admin_state_up=up, vip_subnet_id=subnet)
+        found.additional_vips = balancer.additional_vips
         self._objects[balancer.loadbalancer_id] = found
         for pool in balancer.pools:
             self._objects[pool.pool_id] = pool
@@ -117,9 +118,15 @@ def driver(remote: str, neutron: Neutron, octavia: Octavia) -> Any:
     return theirs.OvnProviderDriver()
 
 
-def settle(driver: Any) -> None:
-    """Wait until the driver's thread has done all that was asked of it."""
-    driver._ovn_helper.requests.join()
+def settle(driver: Any, seconds: float = 60.0) -> None:
+    """Wait until the driver's thread has done all that was asked of it.
+
+    :raises RuntimeError: when it has not after so long: its handler of a request failed.
+    """
+    requests = driver._ovn_helper.requests
+    with requests.all_tasks_done:
+        if not requests.all_tasks_done.wait_for(lambda: not requests.unfinished_tasks, seconds):
+            raise RuntimeError("a request to the driver was never done; its log says why")
 
 
 def load_balancer(tree: dict[str, Any], vip_port_id: str | None = None) -> Any:
@@ -138,7 +145,7 @@ def load_balancer(tree: dict[str, Any], vip_port_id: str | None = None) -> Any:
         )
         for one in tree["listeners"]
     ]
-    return data_models.LoadBalancer(
+    made = data_models.LoadBalancer(
         loadbalancer_id=tree["id"],
         admin_state_up=tree.get("admin_state_up", True),
         vip_address=tree["vip_address"],
@@ -148,6 +155,9 @@ def load_balancer(tree: dict[str, Any], vip_port_id: str | None = None) -> Any:
         listeners=listeners,
         pools=pools,
     )
+    if tree.get("additional_vips"):
+        made.additional_vips = tree["additional_vips"]
+    return made
 
 
 def member(one: dict[str, Any], pool_id: str) -> Any:

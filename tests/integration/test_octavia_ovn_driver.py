@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 from support import stand_in_neutron
+from support.environments import interpreter
 from support.ovn_octavia import IDS
 
 ROOT = Path(__file__).parents[2]
@@ -52,11 +52,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An interpreter that has the driver and us."""
-    environment = tmp_path_factory.mktemp("ovn") / "environment"
-    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-    install = [environment / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*install, *REQUIREMENTS, str(ROOT)], check=True)
-    return environment / "bin" / "python"
+    return interpreter(tmp_path_factory.mktemp("ovn") / "environment", *REQUIREMENTS, str(ROOT))
 
 
 @contextmanager
