@@ -139,12 +139,14 @@ class Plant:
 
         :raises AssertionError: when that never comes to an end.
         """
+        before = {entry.id: entry.attempts for entry in self.store.list()}
         for _ in range(ROUNDS):
             self.expect_scheduled()
             waiting = [entry for entry in self.store.list() if not entry.settled]
             if not waiting:
                 return
-            if all(entry.status is ProvisioningStatus.ERROR and entry.attempts > 5 for entry in waiting):
+            tried = all(entry.attempts - before.get(entry.id, 0) > 5 for entry in waiting)
+            if tried and all(entry.status is ProvisioningStatus.ERROR for entry in waiting):
                 return
             if not engine.run_due():
                 moments = [
