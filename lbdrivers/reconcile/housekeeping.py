@@ -1,9 +1,13 @@
-"""``lbdrivers housekeeping``: maintains every load balancer in turn, and reports what belongs to nothing.
+"""``lbdrivers housekeeping``: maintains every load balancer in turn, lets providers look after their stock, and reports
+what belongs to nothing.
 
-Law: it begins nothing that the engine would not do; one that cannot be maintained now keeps nobody else
-waiting. Orphans are reported once, and never removed from here: that needs a person, or ``lbdrivers orphans
---remove``. Records of what is deleted go with it, so nothing is left to purge; what providers remember for a
-while is forgotten by their ``maintain``.
+What ages is its work, what is wished for the workers': without it, certificates of appliances end and a warm pool is
+not refilled, however many workers there are. One is enough; several get in nobody's way.
+
+Law: it begins nothing that the engine would not do; one that cannot be maintained now keeps nobody else waiting, nor
+does a provider that cannot be asked. Orphans are reported once, and never removed from here: that needs a person, or
+``lbdrivers orphans --remove``. Records of what is deleted go with it, so nothing is left to purge; what providers
+remember for a while is forgotten by their ``tend``.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from lbdrivers.drivers.provider import Inspector, Orphan
+from lbdrivers.drivers.provider import Caretaker, Inspector, Orphan
 from lbdrivers.errors import DriverError
 from lbdrivers.reconcile.daemon import DaemonContext
 from lbdrivers.reconcile.exposure import Health, Metric
@@ -32,7 +36,8 @@ class Housekeeper:
 
     def __init__(self, context: DaemonContext) -> None:
         self._context = context
-        self._interval = read(context.drivers.configuration).maintenance_seconds
+        core = read(context.drivers.configuration)
+        self._interval, self._default_provider = core.maintenance_seconds, core.default_provider
         self._maintained = self._failed = self._rounds = 0
         self._failing: dict[str, str] = {}
         self._orphans: frozenset[Orphan] = frozenset()
@@ -53,7 +58,7 @@ class Housekeeper:
             stop.wait(max(0.0, self._interval - (self._ended - began)))
 
     def one_round(self) -> None:
-        """Every load balancer once, then what belongs to nothing."""
+        """Every load balancer once, then the stock of every provider, and what belongs to nothing."""
         failing: dict[str, str] = {}
         entries = self._context.store.list()
         for entry in entries:
@@ -68,16 +73,23 @@ class Housekeeper:
             if self._failing.get(entry.id) != outcome.cause.operator:
                 self._context.complain(f"{entry.id} is not maintained: {outcome.cause.operator}")
         self._failing = failing
-        self._report_orphans({entry.provider for entry in entries})
+        # The default one before its first load balancer, too: a warm pool is for that one most of all.
+        self._visit({entry.provider for entry in entries} | {self._default_provider})
         self._rounds += 1
         self._context.say(f"{len(entries) - len(failing)} of {len(entries)} load balancers are maintained")
 
-    def _report_orphans(self, providers: Iterable[str]) -> None:
+    def _visit(self, providers: Iterable[str]) -> None:
+        """Each provider: its stock, then its orphans."""
         found: set[Orphan] = set()
         for name in sorted(providers):
-            provider = self._context.drivers.load("lbdrivers.providers", name)
-            if isinstance(provider, Inspector):
-                found |= set(provider.orphans())
+            try:
+                provider = self._context.drivers.load("lbdrivers.providers", name)
+                if isinstance(provider, Caretaker):
+                    provider.tend()
+                if isinstance(provider, Inspector):
+                    found |= set(provider.orphans())
+            except DriverError as error:
+                self._context.complain(f"the provider {name} is not looked after: {error.operator}")
         for one in sorted(found - self._orphans, key=lambda one: (one.kind, one.name)):
             proof = f"; {one.proof}" if one.proof else ""
             self._context.complain(f"the {one.kind} {one.name} belongs to nothing{proof}")

@@ -25,6 +25,13 @@ class Caring(MemoryProvider):
     def __init__(self, context) -> None:
         super().__init__(context)
         self.maintained: list[str] = []
+        self.tended = 0
+        self.trouble: TemporaryError | None = None
+
+    def tend(self) -> None:
+        self.tended += 1
+        if self.trouble is not None:
+            raise self.trouble
 
     def maintain(self, load_balancer_id: str) -> None:
         if load_balancer_id == identity(2):
@@ -76,6 +83,27 @@ def test_a_round(world) -> None:
     assert health.healthy and health.details["failing"] == {identity(2): "its agent is away"}
     metrics = {metric.name: dict(metric.values) for make in context.exposure.metrics for metric in make()}
     assert metrics["maintenances"] == {("done",): 4, ("failed",): 2}
+
+
+def test_providers_look_after_their_stock_once_a_round(world) -> None:
+    context, provider, _, complained = world
+    housekeeper = Housekeeper(context)
+    housekeeper.one_round()
+    assert provider.tended == 1
+    complained.clear()
+    provider.trouble = TemporaryError("no", "no capacity")
+    housekeeper.one_round()
+    assert "the provider amphora is not looked after: no capacity" in complained
+    assert provider.maintained == [identity(1), identity(3)] * 2
+
+
+def test_the_default_provider_is_looked_after_before_its_first_load_balancer(world) -> None:
+    context, provider, _, _ = world
+    for number in (1, 2, 3):
+        context.engine.delete(identity(number))
+        context.engine.run(identity(number))
+    Housekeeper(context).one_round()
+    assert (provider.tended, provider.maintained) == (1, [])
 
 
 def test_it_ends_when_it_is_told(world) -> None:
