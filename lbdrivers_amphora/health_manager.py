@@ -22,7 +22,7 @@ from lbdrivers.reconcile.daemon import DaemonContext
 from lbdrivers.reconcile.exposure import Health, Metric
 from lbdrivers.reconcile.outcome import Done
 from lbdrivers_amphora.decide.damping import Damper
-from lbdrivers_amphora.decide.failover import Decision, Observer, Subject, decide, is_silent
+from lbdrivers_amphora.decide.failover import Decision, Observer, Subject, decide
 from lbdrivers_amphora.decide.health import Outline
 from lbdrivers_amphora.health import words
 from lbdrivers_amphora.health.findings import Listening
@@ -286,20 +286,19 @@ class HealthManager:
             self._tell(trouble)
 
     def _decide(self) -> None:
-        policy = self._settings.policy
-        subjects = self._subjects(now := time.monotonic())
-        if self._silent(subjects) or now - (self._seen or 0.0) >= self._look_interval:
-            # To look costs as much as there are amphorae, so it is done when it matters.
+        policy, now = self._settings.policy, time.monotonic()
+        full = now - (self._seen or 0.0) >= self._look_interval
+        if full:
             self._look()
-            subjects = self._subjects(now := time.monotonic())
-        observer = self._observer(now)
-        if silent := self._silent(subjects):
-            heard = self._journal.heard(silent)
+        decision = self._judge(now)
+        # What others have heard is asked of those that it matters for now; of all, once in a while.
+        asked = decision.silent if full else {*decision.failovers, *set(decision.silent) - set(self._told.silent)}
+        if asked:
+            heard = self._journal.heard(list(asked))
             with self._lock:
                 for one in heard:
                     self._watch.heard_elsewhere(one, now)
-            subjects = self._subjects(now)
-        decision = decide(policy, observer, subjects, self._told.memory, now)
+            decision = self._judge(now)
         before, self._told = self._told, decision
         self._say(words.of_decision(before, decision, dry_run=policy.dry_run))
         if decision.blind:
@@ -308,16 +307,19 @@ class HealthManager:
             self._watch.mark_silent(decision.silent)
         self._settle()
         self._flush()
-        balancers = {one.amphora_id: one.load_balancer_id for one in subjects}
-        for amphora_id in decision.failovers:
-            self._fail_over(amphora_id, balancers[amphora_id], now)
+        if decision.failovers:
+            balancers = {one.amphora_id: one.load_balancer_id for one in self._subjects(now)}
+            due = self._journal.still_due({name: balancers[name] for name in decision.failovers})
+            for amphora_id in decision.failovers:
+                if amphora_id in due:
+                    self._fail_over(amphora_id, balancers[amphora_id], now)
+
+    def _judge(self, now: float) -> Decision:
+        return decide(self._settings.policy, self._observer(now), self._subjects(now), self._told.memory, now)
 
     def _subjects(self, now: float) -> tuple[Subject, ...]:
         with self._lock:
             return self._watch.subjects(now)
-
-    def _silent(self, subjects: Iterable[Subject]) -> list[str]:
-        return [one.amphora_id for one in subjects if is_silent(self._settings.policy, one)]
 
     def _fail_over(self, amphora_id: str, load_balancer_id: str, now: float) -> None:
         self._failovers += 1

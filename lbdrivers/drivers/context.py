@@ -7,7 +7,7 @@ is a factory: ``factory(context)`` makes one; constructors are cheap and touch n
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -67,6 +67,10 @@ class MeasuredRecords(Records, Protocol):
 
     def put_all(self, records: Iterable[Record]) -> None:
         """Write all at once, whatever is stored and whatever their version says: the newest measurement is right."""
+        ...
+
+    def several(self, kind: str, record_ids: Collection[str]) -> tuple[Record, ...]:
+        """Those of these ids that there are, by id."""
         ...
 
     def versions(self, kind: str) -> Mapping[str, tuple[str, int]]:

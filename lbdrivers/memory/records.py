@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from lbdrivers.drivers.context import Conflict, Record
@@ -39,6 +39,11 @@ class MemoryRecords:
                 version = 1 if stored is None else stored.version + 1
                 data = json.loads(json.dumps(dict(record.data)))
                 self._records[record.kind, record.id] = replace(record, data=data, version=version)
+
+    def several(self, kind: str, record_ids: Collection[str]) -> tuple[Record, ...]:
+        """See ``MeasuredRecords.several``."""
+        found = (self.get(kind, record_id) for record_id in sorted(set(record_ids)))
+        return tuple(record for record in found if record is not None)
 
     def versions(self, kind: str) -> dict[str, tuple[str, int]]:
         """See ``MeasuredRecords.versions``."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,6 +36,8 @@ from lbdrivers.errors import LeaseLostError
 from lbdrivers.store.database import Database
 from lbdrivers.store.schema import load_balancers, records
 
+#: Records that are asked for by their ids at one time.
+_AT_ONCE = 500
 #: Written out, as a driver that joins many rows to one statement looks for parameters in the rows alone.
 _ONE: ColumnElement[int] = literal_column("1", Integer)
 
@@ -89,6 +91,17 @@ class StoredRecords:
                 connection.execute(_upsert_document(), {"rows": json.dumps(rows)})
             else:
                 connection.execute(_upsert(connection.dialect.name), rows)
+
+    def several(self, kind: str, record_ids: Collection[str]) -> tuple[Record, ...]:
+        """See ``MeasuredRecords.several``."""
+        ids = sorted(record_ids)
+        found: list[Record] = []
+        with self._database.read() as connection:
+            for begin in range(0, len(ids), _AT_ONCE):
+                some = ids[begin : begin + _AT_ONCE]
+                query = select(records).where(records.c.kind == kind, records.c.id.in_(some)).order_by(records.c.id)
+                found += (_record(row) for row in connection.execute(query))
+        return tuple(found)
 
     def versions(self, kind: str) -> dict[str, tuple[str, int]]:
         """See ``MeasuredRecords.versions``."""

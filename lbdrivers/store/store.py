@@ -187,10 +187,16 @@ class Store:
             rows = connection.execute(select(load_balancers).order_by(_T.name, _T.id)).all()
         return tuple(self._entry(row) for row in rows)
 
-    def standings(self) -> dict[str, tuple[int, ProvisioningStatus]]:
-        """Wanted generation and status of every load balancer, by id: what has changed without reading any tree."""
+    def standings(self, load_balancer_ids: Sequence[str] | None = None) -> dict[str, tuple[int, ProvisioningStatus]]:
+        """Wanted generation and status of every load balancer, by id: what has changed without reading any tree.
+
+        :param load_balancer_ids: of these alone, some hundred at one time.
+        """
+        query = select(_T.id, _T.generation, _T.status)
+        if load_balancer_ids is not None:
+            query = query.where(_T.id.in_(load_balancer_ids))
         with self._database.read() as connection:
-            rows = connection.execute(select(_T.id, _T.generation, _T.status))
+            rows = connection.execute(query)
             return {row.id: (row.generation, ProvisioningStatus(row.status)) for row in rows}
 
     def desired(self, load_balancer_ids: Sequence[str]) -> tuple[LoadBalancer, ...]:

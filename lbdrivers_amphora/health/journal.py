@@ -6,7 +6,7 @@ what has changed; everything that was measured since is one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,8 +22,8 @@ from lbdrivers_amphora.records import KIND_AMPHORA, KIND_GONE, Amphora, AmphoraS
 
 F = TypeVar("F", bound=Finding)
 
-#: So many changed records are read one by one; more are read with all others.
-_FEW = 50
+#: Load balancers that are asked for at one time.
+_SOME = 500
 _PENDING = frozenset(
     {ProvisioningStatus.PENDING_CREATE, ProvisioningStatus.PENDING_UPDATE, ProvisioningStatus.PENDING_DELETE}
 )
@@ -66,16 +66,11 @@ class Journal:
         return expected, standings
 
     def _look_at(self, changed: list[str]) -> None:
-        found = (
-            [record for name in changed if (record := self._records.get(KIND_AMPHORA, name))]
-            if len(changed) <= _FEW
-            else self._records.list(KIND_AMPHORA)
-        )
-        for record in found:
+        for record in self._records.several(KIND_AMPHORA, changed):
             amphora = Amphora.model_validate(record.data)
             self._looked[record.id] = _Looked(
                 record.version,
-                amphora.status is AmphoraStatus.ALLOCATED,
+                _serves(amphora),
                 self._heartbeats.way(amphora.told_heartbeats),
             )
 
@@ -101,11 +96,20 @@ class Journal:
 
     def heard(self, amphorae: Sequence[str]) -> list[Heard]:
         """What was written of these last, by whomever."""
-        if len(amphorae) > _FEW:
-            wanted = frozenset(amphorae)
-            return [one for one in self._all(Heard) if one.amphora_id in wanted]
-        found = (self._records.get(Heard.KIND, name) for name in amphorae)
-        return [Heard.read(one.id, one.owner, one.data) for one in found if one is not None]
+        found = self._records.several(Heard.KIND, amphorae)
+        return [Heard.read(one.id, one.owner, one.data) for one in found]
+
+    def still_due(self, amphorae: Mapping[str, str]) -> frozenset[str]:
+        """Those that, at this moment, serve a load balancer at which nobody works. :param amphorae: id -> its load
+        balancer's id."""
+        found = self._records.several(KIND_AMPHORA, amphorae.keys())
+        serving = {one.id: one.owner for one in found if _serves(Amphora.model_validate(one.data))}
+        ids = sorted(set(serving.values()))
+        standings: dict[str, tuple[int, ProvisioningStatus]] = {}
+        for begin in range(0, len(ids), _SOME):
+            standings |= self._store.standings(ids[begin : begin + _SOME])
+        idle = {identity for identity, (_, status) in standings.items() if status not in _PENDING}
+        return frozenset(name for name, owner in serving.items() if owner in idle)
 
     def write(self, changes: Changes, *others: Listening) -> None:
         """Everything in one transaction."""
@@ -123,3 +127,7 @@ class Journal:
         for one in self._all(Listening):
             if one.at < before:
                 self._records.remove(Listening.KIND, one.key)
+
+
+def _serves(amphora: Amphora) -> bool:
+    return amphora.status is AmphoraStatus.ALLOCATED

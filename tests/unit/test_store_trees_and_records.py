@@ -343,6 +343,14 @@ def test_measurements_are_written_together_whatever_was_there(store: Store) -> N
     assert store.records.versions("nothing") == {}
 
 
+def test_several_are_read_by_their_ids(store: Store) -> None:
+    store.records.put_all([Record("kind", f"{number:04}", {"n": number}) for number in range(1200)])
+    store.records.put_all([Record("other", "0001", {})])
+    wanted = {f"{number:04}" for number in range(600, 1300)}
+    assert [one.data["n"] for one in store.records.several("kind", wanted)] == list(range(600, 1200))
+    assert store.records.several("kind", []) == () == store.records.several("nothing", wanted)
+
+
 def test_how_all_stand_is_told_without_their_trees(store: Store) -> None:
     tree = make_tree()
     store.submit(tree, "memory")
