@@ -56,6 +56,10 @@ class Work:
         """A new row."""
         return self._txn.insert(self._tables[table])
 
+    def round_trip(self) -> None:
+        """Have the transaction sent, whatever is in it: the server sends all earlier changes before it answers."""
+        self._txn.add_op({"op": "comment", "comment": ""})
+
     @staticmethod
     def refers(row: Row, column: str, uuid: str) -> bool:
         """Whether a column of references has that one; without making rows of the others, which may be many."""
@@ -97,6 +101,22 @@ class Database:
 
         :raises TemporaryError: when the database does not answer or refuses; what ``work`` raises passes.
         """
+        value, written = self._committed(work)
+        self.transactions += written
+        return value
+
+    def look(self, work: Callable[[Work], T]) -> T:
+        """Do work that only reads, on all that anybody had written when it was called.
+
+        The replica follows the server a moment behind; a round trip brings everything that is on its way.
+
+        :raises TemporaryError: when the database does not answer; what ``work`` raises passes.
+        """
+        self._committed(Work.round_trip)
+        return self._committed(work)[0]
+
+    def _committed(self, work: Callable[[Work], T]) -> tuple[T, bool]:
+        """What came of the work, and whether it wrote anything."""
         for _ in range(_ATTEMPTS):
             established = self._established()
             command = _Command(established, work)
@@ -114,9 +134,7 @@ class Database:
             except (exceptions.OvsdbAppException, OSError) as error:
                 raise self._unreachable(error) from error
             else:
-                if command.written:
-                    self.transactions += 1
-                return command.value
+                return command.value, command.written
         raise TemporaryError(
             "OVN's database refuses a change", f"{self._schema} at {self._settings.remote}: {refusal}"
         ) from refusal

@@ -111,7 +111,7 @@ class Northbound:
 
     def plan(self, load_balancer_id: str, question: Question, decide: Decision) -> Answer:
         """The same without doing it."""
-        return self.database.run(lambda at: self._answer(at, load_balancer_id, question, decide))
+        return self.database.look(lambda at: self._answer(at, load_balancer_id, question, decide))
 
     def _answer(self, at: Work, load_balancer_id: str, question: Question, decide: Decision) -> Answer:
         topology = self._wiring.around(at, question.switches, question.addresses)
@@ -146,11 +146,11 @@ class Northbound:
             found = ((row.name, {one.strip("[]") for one in row.ip_port_mappings}) for row in at.rows(LOAD_BALANCER))
             return frozenset(name for name, probed in found if probed & addresses)
 
-        return self.database.run(work)
+        return self.database.look(work)
 
     def rows(self, load_balancer_id: str) -> tuple[LoadBalancerRow, ...]:
         """The rows of the load balancer."""
-        return self.database.run(lambda at: tuple(_load_balancers(at, load_balancer_id, Topology(), True)))
+        return self.database.look(lambda at: tuple(_load_balancers(at, load_balancer_id, Topology(), True)))
 
     def remove(self, load_balancer_id: str) -> tuple[LoadBalancerRow, ...]:
         """Delete the rows of the load balancer; those that there were."""
@@ -165,7 +165,7 @@ class Northbound:
 
     def known(self) -> frozenset[str]:
         """Ids of every load balancer that has rows."""
-        return self.database.run(
+        return self.database.look(
             lambda at: frozenset(
                 row.name for row in at.rows(LOAD_BALANCER) if _is_ours(row) and names.is_uuid(row.name)
             )
@@ -178,7 +178,7 @@ class Northbound:
             probes = (text for row in at.rows(LOAD_BALANCER) for text in row.ip_port_mappings.values())
             return frozenset(text.partition(":")[2].strip("[]") for text in probes)
 
-        return self.database.run(work)
+        return self.database.look(work)
 
 
 def _is_ours(row: Row) -> bool:

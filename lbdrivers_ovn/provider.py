@@ -51,9 +51,10 @@ class OvnProvider:
         """See the contract. With ``applied``, attachments are looked for where they ought to be; without, on every
         switch and router."""
         refuse(self.name, desired)
+        rows = self._northbound.rows(desired.id)
         hinted = applied is not None and same_vips(applied, desired)
-        vips = self._held_vips(desired) if hinted else None
-        held = () if hinted else _additional_ports(self._northbound.rows(desired.id))
+        vips = self._held_vips(desired, rows) if hinted else None
+        held = _additional_ports(rows)
         if vips is None:
             vips = self._places.reserved(desired, held)
         place = self._places.place(desired, vips)
@@ -69,7 +70,7 @@ class OvnProvider:
         del applied
         refuse(self.name, desired)
         subject = f"load balancer {desired.name or desired.id}"
-        vips = self._held_vips(desired)
+        vips = self._held_vips(desired, self._northbound.rows(desired.id))
         if vips is None:
             return (PlannedAction(subject, "reserve VIPs and make rows", Mildness.RUNTIME),)
         place, missing = self._places.look(desired, vips)
@@ -159,10 +160,9 @@ class OvnProvider:
             self._loaded = Places(network), northbound
         return self._loaded
 
-    def _held_vips(self, tree: LoadBalancer) -> tuple[Vip, ...] | None:
+    def _held_vips(self, tree: LoadBalancer, rows: tuple[LoadBalancerRow, ...]) -> tuple[Vip, ...] | None:
         """The VIPs as the rows have them; None where they are not those of the tree. They stay while the load balancer
         lives, so that mostly no port has to be asked."""
-        rows = self._northbound.rows(tree.id)
         if not rows:
             return None
         content = contents(rows)[0]

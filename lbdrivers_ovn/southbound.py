@@ -22,7 +22,7 @@ class Southbound:
 
     def monitors(self, addresses: frozenset[str]) -> tuple[Monitor, ...]:
         """The monitors of these addresses."""
-        return self.database.run(lambda at: tuple(one for one in _monitors(at) if one.address in addresses))
+        return self.database.look(lambda at: tuple(one for one in _monitors(at) if one.address in addresses))
 
 
 def _monitors(at: Work) -> list[Monitor]:

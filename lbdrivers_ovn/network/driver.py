@@ -50,7 +50,7 @@ class OvnNetwork:
 
     def port(self, name: str) -> Port | None:
         """The port of that name or id, or None."""
-        return self.northbound.database.run(lambda at: _find(at, name))
+        return self.northbound.database.look(lambda at: _find(at, name))
 
     def ensure_port(self, request: PortRequest) -> Port:
         """Make the port exist as requested, and the networks with it.
@@ -89,7 +89,7 @@ class OvnNetwork:
 
     def ports(self) -> tuple[Port, ...]:
         """Every port that this driver made, by name."""
-        return self.northbound.database.run(lambda at: tuple(sorted(_ports(at), key=lambda port: port.name)))
+        return self.northbound.database.look(lambda at: tuple(sorted(_ports(at), key=lambda port: port.name)))
 
 
 def _find(at: Work, key: str) -> Port | None:

@@ -355,3 +355,18 @@ def test_floating_addresses_are_followed_and_members_get_theirs_back(cloud: OvnC
     wait_for(lambda: provider.apply(desired, None) or not translation(), "the translation at the gateway")
     provider.remove(desired.id)
     assert translation().split() == [mac, port.id]
+
+
+def test_what_another_writer_wrote_a_moment_ago_is_seen(cloud: OvnCloud) -> None:
+    """The replica of a connection follows the database a moment behind; whoever looks, looks past that."""
+    writer, reader = cloud.provider(), cloud.provider()
+    before = web(A)
+    writer.apply(before, None)
+    for number in range(30):
+        desired = web(*([A, B] if number % 2 else [A]), admin_state_up=bool(number % 3))
+        writer.apply(desired, before)
+        assert (B["id"] in reader.observe(desired.id).operating) == bool(number % 2)
+        assert not reader.plan(desired, None)
+        before = desired
+    writer.remove(before.id)
+    assert not reader.known()
