@@ -30,7 +30,7 @@ def cloud() -> Iterator[OvnCloud]:
 @pytest.fixture
 def fixture(cloud: OvnCloud) -> Iterator[ProviderFixture]:
     """The provider; afterwards nothing of it may be left."""
-    yield ProviderFixture(make=cloud.provider, around=AROUND, histories=6)
+    yield ProviderFixture(make=cloud.provider, around=AROUND, histories=4)
     assert not cloud.left()
 
 
@@ -50,4 +50,4 @@ def test_what_is_not_claimed_is_refused(feature: Feature, fixture: ProviderFixtu
 
 
 def test_any_order_of_edits_crashes_and_removals(fixture: ProviderFixture) -> None:
-    machine.run(fixture, runs=3, steps=10, phases=machine.UNSHRUNK)
+    machine.run(fixture, runs=2, steps=10, phases=machine.UNSHRUNK)
