@@ -195,15 +195,20 @@ def _daemons(layout: Layout) -> Program[_Daemons]:
             applied |= yield from _revisions(layout, balancer)
     keepalived = yield from do(ServicePid(layout.keepalived()))
     if keepalived is not None:
-        text = yield from do(ReadFile(layout.keepalived_applied))
-        applied |= {} if text is None else {"keepalived.conf": md5(text)}
+        applied |= yield from _revision("keepalived.conf", layout.keepalived_config, layout.keepalived_applied)
     return _Daemons(pids, _STOPPED if keepalived is None else _RUNNING, applied)
 
 
 def _revisions(layout: Layout, balancer: str) -> Program[dict[str, str]]:
-    applied = yield from do(ReadFile(layout.haproxy_applied(balancer)))
     found = yield from certificates.held(layout, balancer)
-    return {**found.files} | ({} if applied is None else {"haproxy.cfg": md5(applied)})
+    own = yield from _revision("haproxy.cfg", layout.haproxy_config(balancer), layout.haproxy_applied(balancer))
+    return {**found.files} | own
+
+
+def _revision(name: str, path: str, applied: str) -> Program[dict[str, str]]:
+    """Of what the daemon runs with, as long as its file says the same: the next start would read the file."""
+    text = yield from do(ReadFile(applied))
+    return {} if text is None or text != (yield from do(ReadFile(path))) else {name: md5(text)}
 
 
 def _measure(layout: Layout, balancer: str) -> Program[tuple[Mapping[str, ListenerReport], Mapping[str, PoolReport]]]:

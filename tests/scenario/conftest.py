@@ -93,6 +93,12 @@ class Lab:
         folder = self.world.site.machines
         return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
+    def in_amphora(self, amphora_id: str, script: str) -> str:
+        """What a shell script prints inside an appliance."""
+        pid = self.world.site.machine(f"amphora-{amphora_id}").pid()
+        enter = ["nsenter", f"--target={pid}", "--net", "--mount", "--pid", "--", "sh", "-ec", script]
+        return subprocess.run(enter, check=True, capture_output=True, text=True, timeout=60).stdout
+
     def ports(self) -> list[str]:
         """Names of all ports but the guests', without the ids in them."""
         names = [port.name for port in PortBook(self.world.site).all() if not port.name.startswith("guest-")]

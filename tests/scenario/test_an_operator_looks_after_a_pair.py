@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 from scenario.conftest import PUBLIC, Lab, document
@@ -38,6 +39,23 @@ def test_a_port_that_somebody_pulled_is_told_and_mended(lab: Lab) -> None:
     assert lab.ask("apply", "--repair", str(lab.file))["changed"] is True
     assert deviations(lab, 0) == set()
     assert lab.client().burst(10) == {"web-1": 5, "web-2": 5}
+
+
+@pytest.mark.parametrize(
+    ("file", "path"),
+    [("haproxy.cfg", "/var/lib/octavia/*-*/haproxy.cfg"), ("keepalived.conf", "/var/lib/octavia/vrrp/*.conf")],
+)
+@pytest.mark.parametrize("damage", ["echo '# by hand' >> $0", "rm $0"], ids=["edited", "removed"])
+def test_a_file_that_somebody_changed_is_told_and_mended(lab: Lab, file: str, path: str, damage: str) -> None:
+    holder = next(one["id"] for one in lab.ask("show", "web")["appliances"] if one["holds_vip"])
+    before = lab.in_amphora(holder, f"cat {path}")
+    lab.in_amphora(holder, f"sh -ec {shlex.quote(damage)} {path}")
+    told = {"HAProxy", file} if file == "haproxy.cfg" else {file}
+    assert deviations(lab, 1) <= {(aspect, "apply") for aspect in told}
+    lab.run("apply", "--repair", str(lab.file))
+    assert deviations(lab, 0) == set()
+    assert lab.in_amphora(holder, f"cat {path}") == before
+    assert lab.client().burst(4)["failed"] == 0
 
 
 def test_a_dead_machine_is_told_and_replaced_by_a_repair(lab: Lab) -> None:

@@ -205,13 +205,21 @@ def test_a_reload_of_what_does_not_run_starts_it() -> None:
 
 def test_what_is_applied_is_told_without_a_look_at_members() -> None:
     table = running(1)
-    table.files[table.layout.haproxy_config(_BALANCER)] = text(1, 2)  # uploaded, not applied
     alone = table.ask(routes.GetRevisions())
     assert table.did(effects.AskWorkers) == table.did(effects.AskHaproxy) == []
     whole = table.ask(routes.GetStatistics())
     assert body(alone) == {name: body(whole)[name] for name in body(alone)}
     assert body(alone)["revisions"] == {"haproxy.cfg": md5(text(1))}
     assert (body(alone)["haproxy"], body(alone)["keepalived"]) == ("RUNNING", "STOPPED")
+
+
+def test_a_file_that_differs_from_what_runs_is_no_revision() -> None:
+    """Uploaded and never applied, or changed by hand: the next start would read it, so that it has to be sent again."""
+    table = running(1)
+    table.files[table.layout.haproxy_config(_BALANCER)] = text(1, 2)
+    assert body(table.ask(routes.GetRevisions()))["revisions"] == {}
+    table.files[table.layout.haproxy_config(_BALANCER)] = text(1)
+    assert body(table.ask(routes.GetRevisions()))["revisions"] == {"haproxy.cfg": md5(text(1))}
 
 
 def test_unknown_load_balancers() -> None:
