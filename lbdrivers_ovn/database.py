@@ -9,6 +9,7 @@ TemporaryError: a database that does not answer may answer later.
 from __future__ import annotations
 
 import threading
+import time
 import uuid as uuids
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -117,6 +118,7 @@ class Database:
 
     def _committed(self, work: Callable[[Work], T]) -> tuple[T, bool]:
         """What came of the work, and whether it wrote anything."""
+        deadline = time.monotonic() + self._settings.timeout
         for _ in range(_ATTEMPTS):
             established = self._established()
             command = _Command(established, work)
@@ -129,6 +131,9 @@ class Database:
             except DriverError:
                 raise
             except RuntimeError as error:
+                # The library has one error for all. Out of time, a further attempt would only wait as long again.
+                if time.monotonic() >= deadline or not established.idl.current:
+                    raise self._unreachable(error) from error
                 # Somebody else has just inserted a row of that name: on a second look it is there.
                 refusal = error
             except (exceptions.OvsdbAppException, OSError) as error:
