@@ -83,5 +83,6 @@ REFUSED = {
 if __name__ == "__main__":
     CONFIGURATION = settings.load([Path(sys.argv[1])])
     STORE = Store(settings.read(CONFIGURATION).database)
-    PROVIDER = registry.make_context(CONFIGURATION, STORE.records).load(registry.PROVIDERS, "ovn")
+    # Its own name is that of our provider for OVN.
+    PROVIDER = registry.make_context(CONFIGURATION, STORE.records).load(registry.PROVIDERS, "octavia_ovn")
     main()
