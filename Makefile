@@ -44,6 +44,8 @@ $(VENV)/bin/python:
 $(VENV)/.amphora $(VENV)/.amphora,ovn $(VENV)/.test: setup.cfg pyproject.toml | $(VENV)/bin/python
 	@echo "installing Python packages into $(VENV)"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[$(subst .,,$(notdir $@))]'
+	@# pip compiles what it copies; what stays here would be compiled by the first command, and by each first agent.
+	@$(BIN)/python -m compileall -q lbdrivers lbdrivers_amphora lbdrivers_ovn
 	@touch $@
 
 # A later HAProxy beside the system's own, for the tests alone.
