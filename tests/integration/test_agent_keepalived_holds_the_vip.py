@@ -27,6 +27,7 @@ from lbdrivers.drivers.amphora import (
 )
 from lbdrivers.drivers.provider import Mildness
 from lbdrivers.errors import DriverError
+from lbdrivers_amphora.agent.files import replace_file
 from lbdrivers_amphora.client import RestAmphoraDriver
 from lbdrivers_amphora.wire import agent_config, routes
 
@@ -166,15 +167,16 @@ def test_the_death_of_haproxy_gives_the_vip_up_before_any_check_runs(site: Pair)
     assert eventually(lambda: speaker.report(appliance.machine, appliance.amphora_id).holds_vip)
     folder = Path(appliance.config.base_path) / rare.load_balancer.id
     config = folder / "haproxy.cfg"
-    good = config.read_text()
-    config.write_text("nonsense\n")  # it shall not come up again by itself
+    good = config.read_bytes()
+    # It shall not come up again by itself; whole at once, as it may be started at any moment.
+    replace_file(config, b"nonsense\n", 0o600)
     down = Path(appliance.config.base_path) / "vrrp" / f"{rare.load_balancer.id}.down"
     assert down.read_text() == "0\n"
     for pid in speaker.report(appliance.machine, appliance.amphora_id).haproxy_pids:
         appliance.signal(pid, signal.SIGKILL)
     assert eventually(lambda: not speaker.report(appliance.machine, appliance.amphora_id).holds_vip)
     assert down.read_text() == "1\n"
-    config.write_text(good)
+    replace_file(config, good, 0o600)
     assert eventually(lambda: speaker.report(appliance.machine, appliance.amphora_id).holds_vip)
     assert down.read_text() == "0\n"
     assert eventually(lambda: appliance.get()[0]) == 200
