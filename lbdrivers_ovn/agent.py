@@ -16,7 +16,7 @@ from lbdrivers.errors import DriverError, PermanentError
 from lbdrivers.reconcile.daemon import DaemonContext
 from lbdrivers.reconcile.exposure import Health, Metric
 from lbdrivers.reconcile.outcome import Backoff, Done
-from lbdrivers_ovn.database import Row
+from lbdrivers_ovn.database import Row, concerns
 from lbdrivers_ovn.provider import OvnProvider
 from lbdrivers_ovn.settings import read
 
@@ -83,18 +83,16 @@ class Agent:
             if self._heard.wait(_GLANCE):
                 stop.wait(_GATHER)
 
-    def hear(self, event: str, table: str, row: Row, old: Row | None) -> None:
+    def hear(self, _event: str, table: str, row: Row, old: Row | None) -> None:
         """Note an event, in the thread of a connection."""
         with self._lock:
             if table == "Service_Monitor":
-                if old is None or hasattr(old, "status"):
+                if concerns(("status",), old):
                     self._monitored.add(row.ip.strip("[]"))
                     self._heard.set()
-            elif table in _PLACES:
-                columns = _PLACES[table]
-                if event != "update" or columns is None or any(hasattr(old, column) for column in columns):
-                    self._moved = True
-                    self._heard.set()
+            elif table in _PLACES and concerns(_PLACES[table], old):
+                self._moved = True
+                self._heard.set()
 
     def follow(self) -> None:
         """Do what is to be done about the events since the last time, or about everything if it is time."""

@@ -71,6 +71,11 @@ class Work:
         return column in self._tables[table].columns
 
 
+def concerns(columns: Sequence[str] | None, old: Row | None) -> bool:
+    """Whether what a listener is told concerns one of these columns; None: any, as every new row and every lost one."""
+    return old is None or columns is None or any(hasattr(old, column) for column in columns)
+
+
 class Database:
     """One database. Cheap until it is used; safe from any thread.
 

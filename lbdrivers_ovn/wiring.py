@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from lbdrivers_ovn.database import Row, Work
+from lbdrivers_ovn.database import Row, Work, concerns
 from lbdrivers_ovn.topology import Interface, Topology, Translation
 
 #: table -> columns whose change may connect things otherwise; None: any.
@@ -34,10 +34,8 @@ class Wiring:
         if table == "Logical_Switch_Port":
             if row.type == "router":
                 self._interfaces = None
-        elif table in _CONNECTING:
-            columns = _CONNECTING[table]
-            if old is None or columns is None or any(hasattr(old, column) for column in columns):
-                self._interfaces = None
+        elif table in _CONNECTING and concerns(_CONNECTING[table], old):
+            self._interfaces = None
 
     def around(self, work: Work, switches: frozenset[str], addresses: frozenset[str]) -> Topology:
         """What is around these switches.
