@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +24,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.peer import environment
 from lbdrivers import settings
 from lbdrivers.drivers.context import DriverContext, Records
 from lbdrivers.memory.amphora import MemoryAmphoraDriver
@@ -173,18 +175,11 @@ def ours(rounds: int, console: Console) -> dict[str, float]:
 
 def peers(folder: Path, rounds: int) -> dict[str, float]:
     """Medians of Octavia, in an environment in the folder."""
-    python = folder / "venv" / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PEER_REQUIREMENTS], check=True)
+    python = environment.interpreter(folder, PEER_REQUIREMENTS)
     found: dict[str, float] = {}
     for topology in ("SINGLE", "ACTIVE_STANDBY"):
         with tempfile.TemporaryDirectory(prefix="lbdrivers-peer-") as scratch:
-            command = [str(python), str(PEER_DRIVER), topology, str(rounds), scratch]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"the peer failed: {done.stderr[-2000:]}")
-        found |= json.loads(done.stdout.splitlines()[-1])
+            found |= environment.answer([python, str(PEER_DRIVER), topology, str(rounds), scratch])
     return found
 
 
@@ -192,10 +187,7 @@ def main() -> None:
     """Measure, draw, and with --json end with one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    parser.add_argument("--peer", action="store_true", help="measure Octavia 19.0.0 as well")
-    default = Path(tempfile.gettempdir()) / "lbdrivers-peer"
-    parser.add_argument("--peer-folder", type=Path, default=default, help="where the peer is installed")
+    environment.add_options(parser)
     arguments = parser.parse_args()
     console = Console(stderr=arguments.json)
     found = ours(arguments.rounds, console)

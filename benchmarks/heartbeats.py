@@ -17,7 +17,6 @@ import argparse
 import contextlib
 import json
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,11 +27,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from support.fleet import Manager, beat, key_of, manager, populate
 from support.servers import database, postgresql
 
+from benchmarks.peer import environment
 from lbdrivers.store.store import Store
 from lbdrivers_amphora.health.findings import Operating
 from lbdrivers_amphora.wire.heartbeat import seal_own
@@ -113,16 +114,10 @@ def ours(url: str, members: int, fleet: int, turns: int) -> dict[str, dict[str, 
 
 def peers(folder: Path, url: str, shape: str, seconds: int) -> dict[str, dict[str, float]]:
     """Both cases of Octavia, in an environment in the folder."""
-    python = folder / "venv" / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PEER_REQUIREMENTS], check=True)
+    python = environment.interpreter(folder, PEER_REQUIREMENTS)
     with tempfile.TemporaryDirectory(prefix="lbdrivers-peer-") as scratch:
-        command = [str(python), str(PEER), url or f"sqlite:///{scratch}/octavia.sqlite", shape, str(seconds)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"the peer failed: {done.stderr[-2000:]}")
-    answer: dict[str, dict[str, float]] = json.loads(done.stdout.splitlines()[-1])
+        command = [python, str(PEER), url or f"sqlite:///{scratch}/octavia.sqlite", shape, str(seconds)]
+        answer: dict[str, dict[str, float]] = environment.answer(command)
     return answer
 
 
@@ -151,11 +146,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--fleet", type=int, default=3000, help="amphorae")
     parser.add_argument("--turns", type=int, default=12, help="heartbeats of each")
-    parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    parser.add_argument("--peer", action="store_true", help="measure Octavia 19.0.0 as well")
+    environment.add_options(parser)
     parser.add_argument("--peer-seconds", type=int, default=8, help="seconds for each of its cases")
-    default = Path(tempfile.gettempdir()) / "lbdrivers-peer"
-    parser.add_argument("--peer-folder", type=Path, default=default, help="where the peer is installed")
     arguments = parser.parse_args()
     console = Console(stderr=arguments.json)
     found = list(rows(arguments, console))

@@ -17,7 +17,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -31,6 +30,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.peer import environment
 from examples.ovn_demo.private_ovn import PrivateOvn
 from lbdrivers import registry, settings
 from lbdrivers.drivers.context import DriverContext
@@ -208,17 +208,14 @@ def edited(plan: dict[str, Any]) -> tuple[list[LoadBalancer], list[LoadBalancer]
 
 def peers(folder: Path, plan: dict[str, Any]) -> dict[str, float]:
     """The peer's side, in an environment in the folder."""
-    python = folder / "venv-ovn" / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(python.parents[1])], check=True)
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PEER_REQUIREMENTS], check=True)
+    python = environment.interpreter(folder, PEER_REQUIREMENTS, "venv-ovn")
     with surroundings() as (ovn, context):
         network: Network = context.load("lbdrivers.networks", "ovn")
         subnets = [network.subnet(subnet_id) for subnet_id in (PUBLIC, PRIVATE)]
         told = [{"id": one.id, "network_id": one.network_id, "cidr": one.cidr} for one in subnets]
         file = ovn.folder / "plan.json"
         file.write_text(json.dumps({**plan, "subnets": told}))
-        command = [str(python), str(PEER_PROGRAM), ovn.remote, str(file)]
+        command = [python, str(PEER_PROGRAM), ovn.remote, str(file)]
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:
@@ -249,10 +246,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--balancers", type=int, default=200, help="load balancers")
     parser.add_argument("--changes", type=int, default=1000, help="changes of members, rounded up to whole rounds")
-    parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    parser.add_argument("--peer", action="store_true", help="measure ovn-octavia-provider 11.0.0 as well")
-    default = Path(tempfile.gettempdir()) / "lbdrivers-peer"
-    parser.add_argument("--peer-folder", type=Path, default=default, help="where the peer is installed")
+    environment.add_options(parser, "ovn-octavia-provider 11.0.0")
     arguments = parser.parse_args()
     console = Console(stderr=arguments.json)
     changes = -(-arguments.changes // len(KINDS)) * len(KINDS)

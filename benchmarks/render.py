@@ -23,6 +23,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.peer import environment
 from lbdrivers.drivers.amphora import Bundle, Facts, Peer, Role, Topology, Vip
 from lbdrivers.model.changes import diff
 from lbdrivers.model.resources import LoadBalancer
@@ -201,22 +204,10 @@ def one_member_changes(case: str = "1x1x10000") -> dict[str, float]:
 
 def peers(folder: Path) -> dict[str, float]:
     """The same by Octavia's own templater, in an environment in the folder."""
-    python = folder / "venv" / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PEER_REQUIREMENTS], check=True)
+    python = environment.interpreter(folder, PEER_REQUIREMENTS)
     found: dict[str, float] = {}
     for case in CASES:
-        answer = subprocess.run(
-            [str(python), str(PEER_DRIVER)],
-            input=json.dumps(specification(case)),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if answer.returncode:
-            raise RuntimeError(f"the peer failed on {case}: {answer.stderr[-2000:]}")
-        result = json.loads(answer.stdout.splitlines()[-1])
+        result = environment.answer([python, str(PEER_DRIVER)], specification(case))
         check(result["text"])
         found[case] = result["milliseconds"]
     return found
@@ -225,10 +216,7 @@ def peers(folder: Path) -> dict[str, float]:
 def main() -> None:
     """Measure, draw, and with --json end with one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    parser.add_argument("--peer", action="store_true", help="measure Octavia 19.0.0 as well")
-    default = Path(tempfile.gettempdir()) / "lbdrivers-peer"
-    parser.add_argument("--peer-folder", type=Path, default=default, help="where the peer is installed")
+    environment.add_options(parser)
     arguments = parser.parse_args()
     found = {case: ours(case) for case in CASES}
     other = peers(arguments.peer_folder) if arguments.peer else {}
