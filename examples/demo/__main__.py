@@ -7,7 +7,6 @@ touched. Ends with one JSON object; exit status 0 only if every step held.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.text import Text
 
 from examples.demo import leftovers
 from examples.demo.client import Client, SteadyLoad
@@ -293,18 +291,7 @@ def main() -> int:
         left = leftovers.compare(before, state) if held else []
         leftovers.clean(state)
         shutil.rmtree(state, ignore_errors=True)
-    demonstration.figures["left_over"] = left
-    if left:
-        story.failures.append(f"left over: {left}")
-    story.console.print()
-    verdict = (
-        Text("every step held", "bold green")
-        if not story.failures
-        else Text(f"FAILED: {story.failures[0]}", "bold red")
-    )
-    story.console.print(verdict)
-    print(json.dumps(demonstration.figures))
-    return 1 if story.failures else 0
+    return story.end(demonstration.figures, left)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -45,6 +47,21 @@ class Story:
     def ok(self, text: str) -> None:
         """One line about something that held."""
         self.say(text, "", "✓")
+
+    def end(self, figures: dict[str, Any], left_over: list[str]) -> int:
+        """The verdict, and the figures as one JSON object on the last line; the exit status.
+
+        :param left_over: what is still there of the demonstration; anything is a failure.
+        """
+        figures["left_over"] = left_over
+        if left_over:
+            self.failures.append(f"left over: {left_over}")
+        held = not self.failures
+        self.console.print()
+        words, style = ("every step held", "bold green") if held else (f"FAILED: {self.failures[0]}", "bold red")
+        self.console.print(Text(words, style))
+        print(json.dumps(figures))
+        return 0 if held else 1
 
     def quote(self, text: str) -> None:
         """Output of a command, indented."""
