@@ -22,6 +22,7 @@ from lbdrivers_ovn.capabilities import FEATURES
 from lbdrivers_ovn.database import Work
 from lbdrivers_ovn.northbound import Answer, Northbound, Question
 from lbdrivers_ovn.rows import LoadBalancerRow
+from lbdrivers_ovn.topology import Topology
 
 FOREIGN_KEYS = {"owner": "somebody", "neutron:revision_number": "7"}
 _FEW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -118,11 +119,16 @@ def test_what_others_have_put_beside_it_stays(
 def test_the_wanted_place_is_the_one_that_the_driver_makes(cloud: OvnCloud, northbound: Northbound) -> None:
     """The topology of these tests is that of the database."""
     question = Question(TOPOLOGY.switches)
-    seen = []
+    seen: list[Topology] = []
     tree = LoadBalancer.model_validate(
         {"id": "00000000-0000-4000-8000-000000000001", "vip_subnet_id": AROUND.vip_subnet_id}
     )
-    northbound.plan(tree.id, question, lambda found, topology: (seen.append(topology), found)[1])  # type: ignore[func-returns-value]
+
+    def decide(found: tuple[LoadBalancerRow, ...], topology: Topology) -> tuple[LoadBalancerRow, ...]:
+        seen.append(topology)
+        return found
+
+    northbound.plan(tree.id, question, decide)
     assert seen[0].switches == TOPOLOGY.switches
     assert set(seen[0].interfaces) == set(TOPOLOGY.interfaces)
     assert place(tree).vips[0].subnet.cidr == "10.212.16.0/20"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,6 +59,9 @@ class Deployment:
         """As whoever reads the rows finds them."""
         (row,) = self.reader._northbound.rows(WATCHED.id)
         return dict(decode(row.external_ids, "row").member_statuses)
+
+    def shows(self, member_id: str, status: str) -> bool:
+        return self.member_statuses()[member_id] == status
 
     def row(self) -> str:
         return self.ovn.nbctl("list", "Load_Balancer", WATCHED.id)
@@ -117,7 +121,7 @@ def test_routers_ports_and_monitors_are_followed(deployment: Deployment) -> None
         (probe,) = ovn.sbctl("--bare", "--columns=_uuid", "list", "Service_Monitor").split()
         for word, status in (("offline", "ERROR"), ("online", "ONLINE")):
             ovn.sbctl("set", "Service_Monitor", probe, f"status={word}")  # as ovn-controller does
-            wait_for(lambda status=status: deployment.member_statuses()[A["id"]] == status, f"{status} in the row")  # type: ignore[misc]
+            wait_for(functools.partial(deployment.shows, A["id"], status), f"{status} in the row")
 
 
 def test_what_happened_while_the_agent_was_away_is_found(deployment: Deployment) -> None:
