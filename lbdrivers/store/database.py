@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -37,6 +37,17 @@ _SERVERS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "mysql": ("pymysql", "mariadb"),
     }
 )
+
+
+#: Rows that one statement asks for by their ids.
+_AT_ONCE = 500
+
+
+def portions(ids: Collection[str]) -> Iterator[Sequence[str]]:
+    """All of the ids, in order, in portions that fit into a statement."""
+    ordered = sorted(set(ids))
+    for begin in range(0, len(ordered), _AT_ONCE):
+        yield ordered[begin : begin + _AT_ONCE]
 
 
 class Database:

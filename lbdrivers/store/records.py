@@ -33,11 +33,9 @@ from sqlalchemy.exc import IntegrityError
 
 from lbdrivers.drivers.context import Conflict, Record
 from lbdrivers.errors import LeaseLostError
-from lbdrivers.store.database import Database
+from lbdrivers.store.database import Database, portions
 from lbdrivers.store.schema import load_balancers, records
 
-#: Records that are asked for by their ids at one time.
-_AT_ONCE = 500
 #: Written out, as a driver that joins many rows to one statement looks for parameters in the rows alone.
 _ONE: ColumnElement[int] = literal_column("1", Integer)
 
@@ -94,11 +92,9 @@ class StoredRecords:
 
     def several(self, kind: str, record_ids: Collection[str]) -> tuple[Record, ...]:
         """See ``MeasuredRecords.several``."""
-        ids = sorted(record_ids)
         found: list[Record] = []
         with self._database.read() as connection:
-            for begin in range(0, len(ids), _AT_ONCE):
-                some = ids[begin : begin + _AT_ONCE]
+            for some in portions(record_ids):
                 query = select(records).where(records.c.kind == kind, records.c.id.in_(some)).order_by(records.c.id)
                 found += (_record(row) for row in connection.execute(query))
         return tuple(found)

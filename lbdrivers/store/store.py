@@ -8,7 +8,7 @@ never goes back.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -20,7 +20,7 @@ from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.status import ProvisioningStatus, may_follow
 from lbdrivers.settings.scale import DEFAULT_POOL, PoolSettings
 from lbdrivers.store import objects
-from lbdrivers.store.database import Database
+from lbdrivers.store.database import Database, portions
 from lbdrivers.store.entry import Cause, Entry, Lease, pending_status
 from lbdrivers.store.records import LeasedRecords, StoredRecords
 from lbdrivers.store.schema import load_balancers, records
@@ -187,17 +187,19 @@ class Store:
             rows = connection.execute(select(load_balancers).order_by(_T.name, _T.id)).all()
         return tuple(self._entry(row) for row in rows)
 
-    def standings(self, load_balancer_ids: Sequence[str] | None = None) -> dict[str, tuple[int, ProvisioningStatus]]:
+    def standings(self, load_balancer_ids: Collection[str] | None = None) -> dict[str, tuple[int, ProvisioningStatus]]:
         """Wanted generation and status of every load balancer, by id: what has changed without reading any tree.
 
-        :param load_balancer_ids: of these alone, some hundred at one time.
+        :param load_balancer_ids: of these alone, as far as there are any.
         """
         query = select(_T.id, _T.generation, _T.status)
-        if load_balancer_ids is not None:
-            query = query.where(_T.id.in_(load_balancer_ids))
+        if load_balancer_ids is None:
+            queries = [query]
+        else:
+            queries = [query.where(_T.id.in_(some)) for some in portions(load_balancer_ids)]
         with self._database.read() as connection:
-            rows = connection.execute(query)
-            return {row.id: (row.generation, ProvisioningStatus(row.status)) for row in rows}
+            rows = [row for one in queries for row in connection.execute(one)]
+        return {row.id: (row.generation, ProvisioningStatus(row.status)) for row in rows}
 
     def desired(self, load_balancer_ids: Sequence[str]) -> tuple[LoadBalancer, ...]:
         """The wanted trees of these, of those that there are; some hundred ids at one time."""

@@ -22,8 +22,6 @@ from lbdrivers_amphora.records import KIND_AMPHORA, KIND_GONE, Amphora, AmphoraS
 
 F = TypeVar("F", bound=Finding)
 
-#: Load balancers that are asked for at one time.
-_SOME = 500
 _PENDING = frozenset(
     {ProvisioningStatus.PENDING_CREATE, ProvisioningStatus.PENDING_UPDATE, ProvisioningStatus.PENDING_DELETE}
 )
@@ -104,10 +102,7 @@ class Journal:
         balancer's id."""
         found = self._records.several(KIND_AMPHORA, amphorae.keys())
         serving = {one.id: one.owner for one in found if _serves(Amphora.model_validate(one.data))}
-        ids = sorted(set(serving.values()))
-        standings: dict[str, tuple[int, ProvisioningStatus]] = {}
-        for begin in range(0, len(ids), _SOME):
-            standings |= self._store.standings(ids[begin : begin + _SOME])
+        standings = self._store.standings(frozenset(serving.values()))
         idle = {identity for identity, (_, status) in standings.items() if status not in _PENDING}
         return frozenset(name for name, owner in serving.items() if owner in idle)
 
