@@ -201,11 +201,11 @@ class Store:
             rows = [row for one in queries for row in connection.execute(one)]
         return {row.id: (row.generation, ProvisioningStatus(row.status)) for row in rows}
 
-    def desired(self, load_balancer_ids: Sequence[str]) -> tuple[LoadBalancer, ...]:
-        """The wanted trees of these, of those that there are; some hundred ids at one time."""
-        query = select(_T.desired).where(_T.id.in_(load_balancer_ids))
+    def desired(self, load_balancer_ids: Collection[str]) -> tuple[LoadBalancer, ...]:
+        """The wanted trees of these, of those that there are."""
+        queries = [select(_T.desired).where(_T.id.in_(some)) for some in portions(load_balancer_ids)]
         with self._database.read() as connection:
-            return tuple(self._trees.read(text) for text in connection.execute(query).scalars())
+            return tuple(self._trees.read(text) for one in queries for text in connection.execute(one).scalars())
 
     def owner_of(self, object_id: str) -> str | None:
         """Id of the load balancer whose desired tree has an object of that id, or None."""

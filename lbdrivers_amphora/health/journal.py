@@ -82,7 +82,7 @@ class Journal:
         return {one.id: Gone.model_validate(one.data).since for one in found if one is not None}
 
     def trees(self, load_balancer_ids: Sequence[str]) -> tuple[LoadBalancer, ...]:
-        """The wanted trees of some hundred load balancers, of those that there still are."""
+        """The wanted trees of these, of those that there still are."""
         return self._store.desired(load_balancer_ids)
 
     def restore(self) -> tuple[list[Heard], list[Operating]]:
