@@ -167,6 +167,17 @@ def _mixed(tree: LoadBalancer, other: LoadBalancer, part: str) -> LoadBalancer:
     return rebuilt(tree, listeners=listeners, pools=pools)
 
 
+def _a_part_of(examples: int) -> settings:
+    """A tenth of so many, and not the same as in other parts: it is seen soon when something is wrong."""
+    return settings(
+        max_examples=examples // 10,
+        derandomize=False,
+        deadline=None,
+        phases=_PHASES,
+        suppress_health_check=_SLOW,
+    )
+
+
 @settings(max_examples=100, deadline=None, phases=_PHASES, suppress_health_check=_SLOW)
 @given(_histories(WITHOUT_FILES, longest=4) | _histories(_MEMBERS | _CHECKS, longest=4))
 def test_what_differs_is_all_that_has_to_be_read(history: tuple[LoadBalancer, ...]) -> None:
@@ -204,16 +215,18 @@ def test_certificates(history: tuple[tuple[LoadBalancer, int], ...]) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(7200)
-@settings(max_examples=500, deadline=None, phases=_PHASES, suppress_health_check=_SLOW)
-@given(_renewals(_CERTIFICATES, longest=5) | _renewals(RENDERED, longest=5))
-def test_hundreds_of_renewals(history: tuple[tuple[LoadBalancer, int], ...]) -> None:
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("part", range(10))
+@_a_part_of(500)
+@given(history=_renewals(_CERTIFICATES, longest=5) | _renewals(RENDERED, longest=5))
+def test_hundreds_of_renewals(history: tuple[tuple[LoadBalancer, int], ...], part: int) -> None:
     _holds(history)
 
 
 @pytest.mark.long
-@pytest.mark.timeout(7200)
-@settings(max_examples=1000, deadline=None, phases=_PHASES, suppress_health_check=_SLOW)
-@given(_histories(WITHOUT_FILES, longest=4) | _histories(_MEMBERS | _CHECKS, longest=6))
-def test_thousands_of_edits(history: tuple[LoadBalancer, ...]) -> None:
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("part", range(10))
+@_a_part_of(1000)
+@given(history=_histories(WITHOUT_FILES, longest=4) | _histories(_MEMBERS | _CHECKS, longest=6))
+def test_thousands_of_edits(history: tuple[LoadBalancer, ...], part: int) -> None:
     _holds(_unrenewed(history))
