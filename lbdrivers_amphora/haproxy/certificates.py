@@ -288,7 +288,7 @@ def _renamed(configuration: Configuration, folder: str, names: Mapping[str, str]
         return seen[words]
 
     def server(one: Server) -> Server:
-        return replace(one, tls=line(one.tls)) if line(one.tls) != one.tls else one
+        return one._replace(tls=line(one.tls)) if line(one.tls) != one.tls else one
 
     return replace(
         configuration,

@@ -8,14 +8,14 @@ else is lines of words, compared as wholes. Everything in it is in the text and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lbdrivers_amphora.haproxy.word import Line, Word
 
 _DYNAMIC = frozenset({"roundrobin", "leastconn"})
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """How a server is probed; what is probed stands in the backend's lines.
 
     :param interval: seconds between two checks.
@@ -32,26 +32,30 @@ class Check:
     port: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """One server of a backend.
+class Server(NamedTuple):
+    """One server of a backend. A tuple, as its check is: thousands of them are made, compared and looked up.
 
     :param weight: 0 to 256; 0 takes no new sessions (drain).
+    :param number: HAProxy's numeric id where hashing depends on it; None lets HAProxy count.
     :param proxy: the keyword that makes it get the PROXY protocol, or None.
     :param tls: ``ssl`` and everything that belongs to it; empty when it is spoken to in clear.
-    :param number: HAProxy's numeric id where hashing depends on it; None lets HAProxy count.
     """
 
     name: Word
     address: Word
     port: int
     weight: int = 1
+    number: int | None = None
     check: Check | None = None
     proxy: Word | None = None
-    number: int | None = None
     backup: bool = False
     disabled: bool = False
     tls: Line = ()
+
+    @property
+    def shared(self) -> tuple[Check | None, Word | None, bool, bool, Line]:
+        """What members of a pool mostly have in common."""
+        return self[5:]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,20 @@ from collections.abc import Sequence
 
 from lbdrivers_amphora.haproxy.word import Line, Word
 
-__all__ = ["Line", "Word", "argument", "literal", "log_format", "pattern", "quote", "regex", "spell", "token", "tokens"]
+__all__ = [
+    "Line",
+    "Word",
+    "argument",
+    "literal",
+    "log_format",
+    "pattern",
+    "quote",
+    "quotes",
+    "regex",
+    "spell",
+    "token",
+    "tokens",
+]
 
 # Controls, line separators, byte order mark and lone surrogates: what has no place on one line.
 _REFUSED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
@@ -60,10 +73,7 @@ def tokens(texts: Sequence[str]) -> list[Word]:
 
     :raises ValueError: as ``token``.
     """
-    line = " ".join(texts)
-    if _is_plain_line(line) and line.count(" ") == len(texts) - 1:
-        return list(map(Word, texts))
-    return list(map(token, texts))
+    return list(map(token if _plain_line(texts) is None else Word, texts))
 
 
 #: The same for what this package itself wrote: keywords, flags, sample expressions.
@@ -119,6 +129,14 @@ def quote(word: str) -> str:
     return "'" + word.replace("'", "'\\''") + "'"
 
 
+def quotes(words: Sequence[str]) -> list[str]:
+    """``quote`` of each: one look at all of them, as with ``tokens``.
+
+    :raises ValueError: as ``quote``.
+    """
+    return list(map(quote, words)) if _plain_line(words) is None else list(words)
+
+
 def argument(word: str) -> str:
     """Spell one word for a runtime command.
 
@@ -135,10 +153,15 @@ def spell(words: Sequence[str]) -> str:
 
     Nearly all lines are plain throughout; one look at the whole is ten times faster than one a word.
     """
-    line = " ".join(words)
-    if _is_plain_line(line) and line.count(" ") == len(words) - 1:
-        return line
-    return " ".join(map(quote, words))
+    line = _plain_line(words)
+    return " ".join(map(quote, words)) if line is None else line
+
+
+def _plain_line(texts: Sequence[str]) -> str | None:
+    """The texts with blanks between; None when one of them needs quotes or is to be refused."""
+    line = " ".join(texts)
+    # As many blanks as stand between them: none of them has one of its own, and none is empty.
+    return line if _is_plain_line(line) and line.count(" ") == len(texts) - 1 else None
 
 
 def _refuse(text: str) -> None:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import fields
-from operator import attrgetter
 
 import jinja2
 
@@ -19,10 +17,6 @@ from lbdrivers_amphora.haproxy.word import Line
 
 #: Words that HAProxy takes on one line (MAX_LINE_ARGS of HAProxy 2.6).
 LONGEST_LINE = 64
-#: Fields that servers share, but for the check, which they share as an object.
-_options = attrgetter(
-    *(one.name for one in fields(Server) if one.name not in ("name", "address", "port", "weight", "number", "check"))
-)
 
 
 def render(configuration: Configuration) -> str:
@@ -47,15 +41,16 @@ def _line(words: Line) -> str:
 
 def _servers(servers: Sequence[Server]) -> str:
     """A line for each. What many have in common is spelled once: a pool has thousands of members, and a few options."""
-    spelled: dict[tuple[object, ...], str] = {}
+    spelled: dict[object, str] = {}
     lines: list[str] = []
-    for server in servers:
-        key = (id(server.check), *_options(server))
-        if (options := spelled.get(key)) is None:
-            options = spelled[key] = "".join(" " + quote.quote(word) for word in shared_words(server))
+    names = quote.quotes([server.name for server in servers])
+    places = quote.quotes([endpoint(server.address, server.port) for server in servers])
+    for server, name, place in zip(servers, names, places, strict=True):
+        shared = server.shared
+        if (options := spelled.get(shared)) is None:
+            options = spelled[shared] = "".join(" " + quote.quote(word) for word in shared_words(server))
         number = "" if server.number is None else f" id {server.number}"
-        name = quote.spell((server.name, endpoint(server.address, server.port)))
-        lines.append(f"    server {name} weight {server.weight}{number}{options}")
+        lines.append(f"    server {name} {place} weight {server.weight}{number}{options}")
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ on the daemon and is proved by the tests.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import ClassVar, TypeVar
 
@@ -188,7 +188,7 @@ def _added(backend: Backend, server: Server, process: Process) -> _Commands:
         # 2.6.12 takes the commands, and its worker crashes at the next check.
         raise _NotAtRuntime(f"the server {name} is checked by a program, which cannot be set up at run time")
     # In maintenance after "add server"; ``disabled`` says the same in a file.
-    options = option_words(replace(server, disabled=False))
+    options = option_words(server._replace(disabled=False))
     # Where cookies are made of addresses, HAProxy 2.6 makes one when an address changes, and not before.
     first = _neighbour(server.port) if backend.cookies else server.port
     commands = [_command("add server", name, endpoint(server.address, first), "weight", server.weight, *options)]
@@ -240,7 +240,7 @@ def _only_what_runtime_can(name: str, old: Server, new: Server) -> None:
         raise _NotAtRuntime(f"the server {name} gains or loses its check")
     if old.check is None or new.check is None:
         return
-    if old.check != replace(new.check, address=old.check.address, port=old.check.port):
+    if old.check != new.check._replace(address=old.check.address, port=old.check.port):
         raise _NotAtRuntime(f"the server {name} is checked in another way")
 
 

@@ -154,30 +154,29 @@ def servers(pool: Pool, listener: Listener, mode: str, bundle: Bundle, facts: Fa
     names, addresses = tokens([one.id for one in pool.members]), tokens([one.address for one in pool.members])
     return tuple(
         [
-            _server(member, name, address, check, proxy, numbers.get(member.id), tls)
+            Server(
+                name,
+                address,
+                member.protocol_port,
+                member.weight,
+                numbers.get(member.id),
+                check and _at_its_place(check, member),
+                proxy,
+                member.backup,
+                not member.admin_state_up,
+                tls,
+            )
             for member, name, address in zip(pool.members, names, addresses, strict=True)
         ]
     )
 
 
-def _server(
-    member: Member, name: Word, address: Word, check: Check | None, proxy: Word | None, number: int | None, tls: Line
-) -> Server:
-    if check is not None and (member.monitor_address is not None or member.monitor_port is not None):
-        probed = None if member.monitor_address is None else token(member.monitor_address)
-        check = Check(check.interval, check.fall, check.rise, check.options, probed, member.monitor_port)
-    return Server(
-        name,
-        address,
-        member.protocol_port,
-        member.weight,
-        check,
-        proxy,
-        number,
-        member.backup,
-        not member.admin_state_up,
-        tls,
-    )
+def _at_its_place(check: Check, member: Member) -> Check:
+    """The check where the member wants to be probed."""
+    if member.monitor_address is None and member.monitor_port is None:
+        return check
+    address = None if member.monitor_address is None else token(member.monitor_address)
+    return Check(check.interval, check.fall, check.rise, check.options, address, member.monitor_port)
 
 
 def _check(pool: Pool, mode: str, defaults: TlsDefaults) -> Check | None:

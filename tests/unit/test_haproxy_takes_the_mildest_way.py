@@ -133,7 +133,7 @@ def test_a_word_that_could_be_a_command_is_carried_as_one_word_or_not_at_all() -
     backend = configuration(A).backends[0]
 
     def with_server(name: str) -> Configuration:
-        hostile = replace(backend.servers[0], name=Word(name))
+        hostile = backend.servers[0]._replace(name=Word(name))
         return replace(configuration(A), backends=(replace(backend, servers=(*backend.servers, hostile)),))
 
     found = transition(configuration(A), with_server("x;shutdown"))
