@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 from lbdrivers import features
 from lbdrivers.drivers.provider import Maintainer, Provider, ReplacementCause, Replacer, check_tree
-from lbdrivers.errors import PermanentError, TemporaryError, UnsupportedError
+from lbdrivers.errors import LeaseLostError, PermanentError, TemporaryError, UnsupportedError
 from lbdrivers.model.resources import LoadBalancer
+from lbdrivers.model.status import ProvisioningStatus
 from lbdrivers.model.tls import check_tls
 from lbdrivers.reconcile.fence import LeaseFence
 from lbdrivers.reconcile.heartbeat import Heartbeat, beat_in_thread
@@ -180,13 +181,13 @@ class Engine:
         """
         try:
             while True:
-                busy = self._take_lease(load_balancer_id)
-                if busy is not None:
-                    return busy
-                outcome = self._with_lease(load_balancer_id, self._work)
+                taken = self._take_lease(load_balancer_id)
+                if not isinstance(taken, Entry):
+                    return taken
+                outcome, settled = self._with_lease(taken, self._work)
                 # Between the last look and the end of the lease somebody may have asked for more,
                 # and have been told that it is being worked on.
-                if not isinstance(outcome, Done) or self._is_settled(load_balancer_id):
+                if not isinstance(outcome, Done) or settled or self._is_settled(load_balancer_id):
                     return outcome
         except TemporaryError as error:  # of the store
             return decide(error, 1, self._backoff, self._jitter())
@@ -219,36 +220,35 @@ class Engine:
                 return Done()
             if not entry.settled:
                 return Retry(_LOOK_AGAIN, Cause("other work comes first", "other work comes first"))
-            return self._take_lease(load_balancer_id) or self._with_lease(load_balancer_id, self._renew)
+            taken = self._take_lease(load_balancer_id)
+            return self._with_lease(taken, self._renew)[0] if isinstance(taken, Entry) else taken
         except TemporaryError as error:  # of the store
             return decide(error, 1, self._backoff, self._jitter())
 
-    def _renew(self, load_balancer_id: str) -> Outcome:
-        entry = self._store.get(load_balancer_id)
-        if entry is None or not entry.settled:
+    def _renew(self, entry: Entry) -> Outcome:
+        if not entry.settled:
             return Done()
         provider = self._provider(entry.provider)
         assert isinstance(provider, Maintainer)
-        maintain = provider.maintain
-
-        def renewed(entry: Entry) -> bool:
-            maintain(entry.id)
-            return True
-
-        return self._attempt(renewed, entry)
+        try:
+            provider.maintain(entry.id)
+        except Exception as error:  # noqa: BLE001 - becomes an outcome; a driver's defect must not end the engine's loop
+            return self._failure(error, entry)
+        return Done()
 
     def _is_settled(self, load_balancer_id: str) -> bool:
         entry = self._store.get(load_balancer_id)
         return entry is None or entry.settled
 
-    def _take_lease(self, load_balancer_id: str) -> Outcome | None:
-        """None when the lease is ours now; else what to answer."""
+    def _take_lease(self, load_balancer_id: str) -> Entry | Outcome:
+        """The entry when the lease is ours now; else what to answer."""
         seconds = self._settings.lease_seconds
         if load_balancer_id in self._runs:
             # In another thread: its lease bears our name, so the store could not tell us apart.
             return self._busy(_LOOK_AGAIN, self._holder)
-        if self._store.acquire(load_balancer_id, self._holder, self._now(), seconds):
-            return None
+        taken = self._store.acquire(load_balancer_id, self._holder, self._now(), seconds)
+        if taken is not None:
+            return taken
         entry = self._store.get(load_balancer_id)
         if entry is None:
             return Done()
@@ -257,36 +257,43 @@ class Engine:
             return self._busy(0.0, "somebody")
         if is_dead(lease.holder):
             LOG.warning("%s: taking over from %s, which is dead", load_balancer_id, lease.holder)
-            if self._store.acquire(load_balancer_id, self._holder, self._now(), seconds, instead_of=lease.holder):
-                return None
+            taken = self._store.acquire(load_balancer_id, self._holder, self._now(), seconds, instead_of=lease.holder)
+            if taken is not None:
+                return taken
         return self._busy(min(max(lease.expires - self._now(), 0.0), _LOOK_AGAIN), lease.holder)
 
     def _busy(self, after: float, holder: str) -> Retry:
         return Retry(after, Cause("another run is working on it", f"another run is working on it: {holder}"))
 
-    def _with_lease(self, load_balancer_id: str, work: Callable[[str], Outcome]) -> Outcome:
+    def _with_lease(self, entry: Entry, work: Callable[[Entry], Outcome]) -> tuple[Outcome, bool]:
+        """Do the work; what came of it, and whether nothing was left when the lease was given back."""
         seconds = self._settings.lease_seconds
 
         def renew() -> bool:
-            return self._store.renew(load_balancer_id, self._holder, self._now(), seconds)
+            return self._store.renew(entry.id, self._holder, self._now(), seconds)
 
-        records = self._store.records_under(load_balancer_id, self._holder)
-        fence = LeaseFence(load_balancer_id, records, renew, seconds, self._now)
-        self._runs[load_balancer_id] = fence
+        records = self._store.records_under(entry.id, self._holder)
+        fence = LeaseFence(entry.id, records, renew, seconds, self._now)
+        self._runs[entry.id] = fence
         try:
             # A third: two beats may be lost before the lease is.
             with self._heartbeat(fence.renew, seconds / 3):
-                return work(load_balancer_id)
+                outcome = work(entry)
         finally:
-            self._release(load_balancer_id)
-            del self._runs[load_balancer_id]
+            settled = self._release(entry.id)
+            del self._runs[entry.id]
+        return outcome, settled
 
-    def _release(self, load_balancer_id: str) -> None:
+    def _release(self, load_balancer_id: str) -> bool:
+        """Give the lease back; whether nothing was left to do then, as far as anybody knows."""
         try:
-            if not self._store.release(load_balancer_id, self._holder):
+            status = self._store.release(load_balancer_id, self._holder)
+            if status is None:
                 self._look_again(load_balancer_id)
         except TemporaryError as error:
             LOG.warning("%s: the lease could not be given back and will expire: %s", load_balancer_id, error.operator)
+            return False
+        return status is ProvisioningStatus.ACTIVE
 
     def _look_again(self, load_balancer_id: str) -> None:
         """The lease was lost to another run, so the last step of ours may have come after its steps."""
@@ -296,35 +303,38 @@ class Engine:
             return  # it is gone or going, by our own hand as a rule
         LOG.warning("%s: another run took over from a stalled one; everything is looked at once more", load_balancer_id)
 
-    def _work(self, load_balancer_id: str) -> Outcome:
+    def _work(self, entry: Entry) -> Outcome:
         """Pass after pass until nothing is wanted, or a pass fails and nothing newer is wanted."""
-        while True:
-            entry = self._store.get(load_balancer_id)
-            if entry is None or entry.settled:
-                return Done()
-            outcome = self._pass(entry)
-            if isinstance(outcome, Done):
+        newest: Entry | None = entry
+        while newest is not None and not newest.settled:
+            entry = newest
+            newest, failure = self._pass(entry)
+            if failure is None:
                 continue
-            after = seconds_until_next(outcome, self._backoff)
-            if not self._store.finish_failure(
-                entry, self._holder, outcome.cause, status_after(outcome, entry), self._now() + after
-            ):
+            after = seconds_until_next(failure, self._backoff)
+            newest = self._store.finish_failure(
+                entry, self._holder, failure.cause, status_after(failure, entry), self._now() + after
+            )
+            if newest is None:
                 return self._busy(0.0, "whoever took the lease over")
-            newest = self._store.get(load_balancer_id)
-            if newest is None or not _asks_for_more(newest, entry):
-                return outcome
+            if not _asks_for_more(newest, entry):
+                return failure
+        return Done()
 
-    def _pass(self, entry: Entry) -> Outcome:
-        """Each verb that is wanted, once. One that fails does not keep the others from being tried:
-        an edit must get through while a failover cannot, and the other way round."""
+    def _pass(self, entry: Entry) -> tuple[Entry | None, Retry | Failed | None]:
+        """Each verb that is wanted, once: the entry after it (None when it is gone), and what failed first.
+        One that fails does not keep the others from being tried: an edit must get through while a failover cannot,
+        and the other way round."""
+        newest: Entry | None = entry
         failure: Retry | Failed | None = None
         for verb in self._verbs(entry):
-            outcome = self._attempt(verb, entry)
-            if not isinstance(outcome, Done):
-                failure = failure or outcome
-        return failure or Done()
+            try:
+                newest = verb(newest or entry)
+            except Exception as error:  # noqa: BLE001 - becomes an outcome; a driver's defect must not end the engine's loop
+                failure = failure or self._failure(error, entry)
+        return newest, failure
 
-    def _verbs(self, entry: Entry) -> Iterator[Callable[[Entry], bool]]:
+    def _verbs(self, entry: Entry) -> Iterator[Callable[[Entry], Entry | None]]:
         if entry.delete_wanted:
             yield self._remove
             return
@@ -333,31 +343,37 @@ class Engine:
         if entry.failover_wanted:
             yield self._fail_over
 
-    def _attempt(self, verb: Callable[[Entry], bool], entry: Entry) -> Outcome:
-        try:
-            held = verb(entry)
-        except Exception as error:  # a defect of one driver must not end the engine's loop
-            outcome = decide(error, entry.attempts + 1, self._backoff, self._jitter())
-            if isinstance(error, TemporaryError | PermanentError):
-                LOG.info("%s: %s", entry.id, outcome.cause.operator)
-            else:
-                LOG.error("%s: the provider %s is defective", entry.id, entry.provider, exc_info=error)
-            return outcome
-        return Done() if held else self._busy(0.0, "whoever took the lease over")
+    def _failure(self, error: Exception, entry: Entry) -> Retry | Failed:
+        """What to make of an error of its provider."""
+        if isinstance(error, LeaseLostError):
+            return self._busy(0.0, "whoever took the lease over")
+        outcome = decide(error, entry.attempts + 1, self._backoff, self._jitter())
+        if isinstance(error, TemporaryError | PermanentError):
+            LOG.info("%s: %s", entry.id, outcome.cause.operator)
+        else:
+            LOG.error("%s: the provider %s is defective", entry.id, entry.provider, exc_info=error)
+        return outcome
 
-    def _apply(self, entry: Entry) -> bool:
+    def _apply(self, entry: Entry) -> Entry:
         # The same tree once more: somebody saw drift, so everything is to be looked at.
         hint = entry.applied if entry.applied != entry.desired else None
         self._provider(entry.provider).apply(entry.desired, hint)
-        return self._store.finish_apply(entry.id, self._holder, entry.generation, entry.desired)
+        return _still_held(self._store.finish_apply(entry, self._holder), entry)
 
-    def _remove(self, entry: Entry) -> bool:
+    def _remove(self, entry: Entry) -> None:
         self._provider(entry.provider).remove(entry.id)
-        return self._store.finish_remove(entry.id, self._holder)
+        if not self._store.finish_remove(entry.id, self._holder):
+            raise LeaseLostError(entry.id)
 
-    def _fail_over(self, entry: Entry) -> bool:
+    def _fail_over(self, entry: Entry) -> Entry:
         self._provider(entry.provider).failover(entry.id)
-        return self._store.finish_failover(entry.id, self._holder, entry.failovers_wanted)
+        return _still_held(self._store.finish_failover(entry, self._holder), entry)
+
+
+def _still_held(newest: Entry | None, entry: Entry) -> Entry:
+    if newest is None:
+        raise LeaseLostError(entry.id)
+    return newest
 
 
 def _asks_for_more(newest: Entry, seen: Entry) -> bool:

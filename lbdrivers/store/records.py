@@ -36,6 +36,24 @@ from lbdrivers.errors import LeaseLostError
 from lbdrivers.store.database import Database, portions
 from lbdrivers.store.schema import load_balancers, records
 
+# Statements that each change needs, made once.
+_ONE_RECORD = select(records).where(records.c.kind == bindparam("of_kind"), records.c.id == bindparam("of_id"))
+_OF_OWNER = (
+    select(records)
+    .where(records.c.kind == bindparam("of_kind"), records.c.owner == bindparam("of_owner"))
+    .order_by(records.c.id)
+)
+_INSERT = insert(records)
+_REPLACE = update(records).where(
+    records.c.kind == bindparam("of_kind"),
+    records.c.id == bindparam("of_id"),
+    records.c.version == bindparam("of_version"),
+)
+_HELD = (
+    select(load_balancers.c.id)
+    .where(load_balancers.c.id == bindparam("of_id"), load_balancers.c.holder == bindparam("of_holder"))
+    .with_for_update()
+)
 #: Written out, as a driver that joins many rows to one statement looks for parameters in the rows alone.
 _ONE: ColumnElement[int] = literal_column("1", Integer)
 
@@ -48,9 +66,8 @@ class StoredRecords:
 
     def get(self, kind: str, record_id: str) -> Record | None:
         """See ``Records.get``."""
-        query = select(records).where(records.c.kind == kind, records.c.id == record_id)
         with self._database.read() as connection:
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(_ONE_RECORD, {"of_kind": kind, "of_id": record_id}).one_or_none()
         return None if row is None else _record(row)
 
     def put(self, record: Record) -> Record:
@@ -60,14 +77,10 @@ class StoredRecords:
         try:
             with self._write() as connection:
                 if record.version == 0:
-                    connection.execute(insert(records).values(kind=record.kind, id=record.id, **values))
+                    connection.execute(_INSERT, {"kind": record.kind, "id": record.id, **values})
                 else:
-                    written = connection.execute(
-                        update(records)
-                        .where(records.c.kind == record.kind, records.c.id == record.id)
-                        .where(records.c.version == record.version)
-                        .values(**values)
-                    )
+                    known = {"of_kind": record.kind, "of_id": record.id, "of_version": record.version}
+                    written = connection.execute(_REPLACE, known | values)
                     if written.rowcount != 1:
                         raise Conflict(f"the record {record.kind}/{record.id} is no longer at {record.version}")
         except IntegrityError as error:
@@ -113,10 +126,12 @@ class StoredRecords:
     def list(self, kind: str, owner: str | None = None) -> tuple[Record, ...]:
         """See ``Records.list``."""
         query = select(records).where(records.c.kind == kind).order_by(records.c.id)
-        if owner is not None:
-            query = query.where(records.c.owner == owner)
         with self._database.read() as connection:
-            return tuple(_record(row) for row in connection.execute(query))
+            if owner is None:
+                found = connection.execute(query)
+            else:
+                found = connection.execute(_OF_OWNER, {"of_kind": kind, "of_owner": owner})
+            return tuple(_record(row) for row in found)
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
@@ -137,11 +152,10 @@ class LeasedRecords(StoredRecords):
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        columns = load_balancers.c
-        held = select(columns.id).where(columns.id == self._load_balancer_id, columns.holder == self._holder)
+        ours = {"of_id": self._load_balancer_id, "of_holder": self._holder}
         with self._database.write() as connection:
             # Whoever wants the lease waits until this write is committed.
-            if connection.execute(held.with_for_update()).one_or_none() is None:
+            if connection.execute(_HELD, ours).one_or_none() is None:
                 raise LeaseLostError(self._load_balancer_id)
             yield connection
 

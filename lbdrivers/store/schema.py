@@ -24,7 +24,7 @@ from sqlalchemy.dialects import mysql
 
 #: The newest revision in ``migrations/versions``. Stands here so that a database that has it already
 #: is used without alembic being imported, which takes longer than most commands.
-REVISION = "0001"
+REVISION = "0002"
 
 #: A tree of ten thousand members is some megabytes; TEXT of MySQL and MariaDB ends at 64 KiB.
 _LONG_TEXT = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
@@ -49,9 +49,7 @@ load_balancers = Table(
     Column("name", String(255), nullable=False, index=True),
     Column("provider", String(64), nullable=False),
     Column("generation", Integer, nullable=False),
-    Column("desired", _LONG_TEXT, nullable=False),
     Column("applied_generation", Integer, nullable=False),
-    Column("applied", _LONG_TEXT),
     Column("status", String(16), nullable=False),
     Column("cause", Text),
     Column("cause_operator", Text),
@@ -65,6 +63,20 @@ load_balancers = Table(
     Column("lease_expires", _SECONDS),
     Column("created_at", _SECONDS, nullable=False),
     Column("updated_at", _SECONDS, nullable=False),
+    # Which of the trees below is wanted, and which one runs: the generation that wanted it first.
+    Column("desired_tree", Integer, nullable=False, server_default="1"),
+    Column("applied_tree", Integer),
+    **_BYTES,
+)
+
+#: What load balancers are made of. Apart from their rows, which are written several times a change, while a
+#: tree of ten thousand members is written once.
+trees = Table(
+    "trees",
+    metadata,
+    Column("load_balancer_id", String(36), ForeignKey("load_balancers.id", ondelete="CASCADE"), primary_key=True),
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("document", _LONG_TEXT, nullable=False),
     **_BYTES,
 )
 

@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import groupby
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, delete, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from lbdrivers.errors import PermanentError
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.status import ProvisioningStatus, may_follow
 from lbdrivers.settings.scale import DEFAULT_POOL, PoolSettings
-from lbdrivers.store import objects
+from lbdrivers.store import objects, rows, trees
 from lbdrivers.store.database import Database, portions
-from lbdrivers.store.entry import Cause, Entry, Lease, pending_status
+from lbdrivers.store.entry import Cause, Entry, pending_status
 from lbdrivers.store.records import LeasedRecords, StoredRecords
 from lbdrivers.store.schema import load_balancers, records
+from lbdrivers.store.schema import trees as tree_table
 from lbdrivers.store.trees import Trees
 
 _T = load_balancers.c
@@ -80,7 +82,7 @@ class Store:
 
     def _submit(self, tree: LoadBalancer, provider: str) -> int:
         with self._database.write() as connection:
-            row = connection.execute(_for_update(_T.id == tree.id)).one_or_none()
+            row = rows.lock(connection, tree.id)
             if row is None:
                 return self._create(connection, tree, provider)
             if row.delete_wanted:
@@ -100,8 +102,8 @@ class Store:
                 name=tree.name,
                 provider=provider,
                 generation=1,
-                desired=self._trees.write(tree),
                 applied_generation=0,
+                desired_tree=1,
                 status=ProvisioningStatus.PENDING_CREATE.value,
                 attempts=0,
                 delete_wanted=False,
@@ -111,18 +113,21 @@ class Store:
                 updated_at=now,
             )
         )
+        trees.put(connection, tree.id, 1, self._trees.write(tree))
         objects.replace(connection, None, tree)
         return 1
 
     def _change(self, connection: Connection, row: Row[Any], tree: LoadBalancer) -> int:
-        text = self._trees.write(tree)
-        if text == row.desired:
+        text, before = self._trees.write(tree), trees.document(connection, tree.id, row.desired_tree)
+        if text == before:
             if row.next_attempt is not None:
-                connection.execute(update(load_balancers).where(_T.id == tree.id).values(**_DUE_AT_ONCE))
+                rows.write(connection, tree.id, _DUE_AT_ONCE)
             return int(row.generation)
-        objects.replace(connection, self._trees.read(row.desired), tree)
+        objects.replace(connection, self._trees.read(before), tree)
         generation = int(row.generation) + 1
-        self._wish(connection, row, {"name": tree.name, "generation": generation, "desired": text})
+        trees.put(connection, tree.id, generation, text)
+        trees.drop(connection, tree.id, row.desired_tree, row.applied_tree)
+        self._wish(connection, row, {"name": tree.name, "generation": generation, "desired_tree": generation})
         return generation
 
     def request_apply(self, load_balancer_id: str) -> None:
@@ -135,7 +140,7 @@ class Store:
     def request_delete(self, load_balancer_id: str) -> None:
         """Want the load balancer gone; wanted already, or not there, is success."""
         with self._database.write() as connection:
-            row = connection.execute(_for_update(_T.id == load_balancer_id)).one_or_none()
+            row = rows.lock(connection, load_balancer_id)
             if row is not None:
                 self._wish(connection, row, {"delete_wanted": True})
 
@@ -148,7 +153,7 @@ class Store:
 
     def _request(self, load_balancer_id: str, wish: Callable[[Row[Any]], dict[str, Any]]) -> None:
         with self._database.write() as connection:
-            row = connection.execute(_for_update(_T.id == load_balancer_id)).one_or_none()
+            row = rows.lock(connection, load_balancer_id)
             if row is None:
                 raise PermanentError(f"there is no load balancer {load_balancer_id}")
             if row.delete_wanted:
@@ -161,7 +166,7 @@ class Store:
         deleting = wanted.get("delete_wanted", False)
         status = pending_status(applied_generation=row.applied_generation, delete_wanted=deleting)
         wanted["status"] = _next_status(row, status)
-        connection.execute(update(load_balancers).where(_T.id == row.id).values(**wanted))
+        rows.write(connection, row.id, wanted)
 
     # -- what there is ----------------------------------------------------------------------------
 
@@ -172,20 +177,20 @@ class Store:
         """
         if not id_or_name:
             return None
-        wanted = or_(_T.id == id_or_name, _T.name == id_or_name)
+        wanted, exact = or_(_T.id == id_or_name, _T.name == id_or_name), _T.id == id_or_name
         with self._database.read() as connection:
-            rows = connection.execute(select(load_balancers).where(wanted).limit(3)).all()
-        exact = [row for row in rows if row.id == id_or_name]
-        if len(rows) > 1 and not exact:
+            # The one of that id first. One has two rows at most, so a third is another's.
+            found = connection.execute(rows.WITH_TREES.where(wanted).order_by(exact.desc(), _T.id).limit(3)).all()
+        of_first = [row for row in found if row.id == found[0].id]
+        if len(of_first) < len(found) and found[0].id != id_or_name:
             raise PermanentError(f"several load balancers have the name {id_or_name}; give the id of one")
-        found = exact or rows
-        return self._entry(found[0]) if found else None
+        return self._entry(of_first) if of_first else None
 
     def list(self) -> tuple[Entry, ...]:
         """Every entry, by name and id."""
         with self._database.read() as connection:
-            rows = connection.execute(select(load_balancers).order_by(_T.name, _T.id)).all()
-        return tuple(self._entry(row) for row in rows)
+            found = connection.execute(rows.WITH_TREES.order_by(_T.name, _T.id)).all()
+        return tuple(self._entry(list(of_one)) for _, of_one in groupby(found, key=lambda row: row.id))
 
     def standings(self, load_balancer_ids: Collection[str] | None = None) -> dict[str, tuple[int, ProvisioningStatus]]:
         """Wanted generation and status of every load balancer, by id: what has changed without reading any tree.
@@ -198,12 +203,15 @@ class Store:
         else:
             queries = [query.where(_T.id.in_(some)) for some in portions(load_balancer_ids)]
         with self._database.read() as connection:
-            rows = [row for one in queries for row in connection.execute(one)]
-        return {row.id: (row.generation, ProvisioningStatus(row.status)) for row in rows}
+            found = [row for one in queries for row in connection.execute(one)]
+        return {row.id: (row.generation, ProvisioningStatus(row.status)) for row in found}
 
     def desired(self, load_balancer_ids: Collection[str]) -> tuple[LoadBalancer, ...]:
         """The wanted trees of these, of those that there are."""
-        queries = [select(_T.desired).where(_T.id.in_(some)) for some in portions(load_balancer_ids)]
+        wanted = select(tree_table.c.document).join(
+            load_balancers, (tree_table.c.load_balancer_id == _T.id) & (tree_table.c.generation == _T.desired_tree)
+        )
+        queries = [wanted.where(_T.id.in_(some)) for some in portions(load_balancer_ids)]
         with self._database.read() as connection:
             return tuple(self._trees.read(text) for one in queries for text in connection.execute(one).scalars())
 
@@ -225,34 +233,46 @@ class Store:
 
     def acquire(
         self, load_balancer_id: str, holder: str, now: float, seconds: float, instead_of: str | None = None
-    ) -> bool:
+    ) -> Entry | None:
         """Take the lease if it is free, has expired, or is held by ``instead_of`` (a holder known to be dead).
 
-        One in ERROR is PENDING again from here on.
+        :returns: the entry as it is from here on, one in ERROR PENDING again; None when the lease is not to be had.
         """
-        free = or_(_T.holder.is_(None), _T.lease_expires <= now)
-        if instead_of is not None:
-            free = or_(free, _T.holder == instead_of)
-        columns = (_T.status, _T.applied_generation, _T.delete_wanted)
         with self._database.write() as connection:
-            row = connection.execute(_for_update(_T.id == load_balancer_id, free, columns=columns)).one_or_none()
+            asked = {"of_id": load_balancer_id, "of_now": now, "of_dead": instead_of}
+            row = connection.execute(rows.FREE, asked).one_or_none()
             if row is None:
-                return False
+                return None
             values: dict[str, Any] = {"holder": holder, "lease_expires": now + seconds}
             if row.status == ProvisioningStatus.ERROR:
                 # Nothing is in ERROR without work left: a failure leaves undone what it failed at.
                 pending = pending_status(applied_generation=row.applied_generation, delete_wanted=row.delete_wanted)
                 values["status"] = pending.value
-            connection.execute(update(load_balancers).where(_T.id == load_balancer_id).values(**values))
-        return True
+            rows.write(connection, load_balancer_id, values)
+            desired, applied = self._read_tree(connection, row, row.desired_tree), None
+            if row.applied_tree == row.desired_tree:
+                applied = desired
+            elif row.applied_tree is not None:
+                applied = self._read_tree(connection, row, row.applied_tree)
+        return rows.entry(row, desired, applied, values)
 
     def renew(self, load_balancer_id: str, holder: str, now: float, seconds: float) -> bool:
         """Prolong the holder's lease; False when it is the holder's no more."""
-        return self._set(load_balancer_id, _T.holder == holder, lease_expires=now + seconds)
+        with self._database.write() as connection:
+            values = {"of_id": load_balancer_id, "of_holder": holder, "lease_expires": now + seconds}
+            return connection.execute(rows.WRITE_HELD, values).rowcount == 1
 
-    def release(self, load_balancer_id: str, holder: str) -> bool:
-        """Give the lease back; False when it is the holder's no more."""
-        return self._set(load_balancer_id, _T.holder == holder, holder=None, lease_expires=None)
+    def release(self, load_balancer_id: str, holder: str) -> ProvisioningStatus | None:
+        """Give the lease back; None when it is the holder's no more.
+
+        :returns: the status of the moment: ACTIVE when nothing is left to do.
+        """
+        with self._database.write() as connection:
+            row = rows.lock_held(connection, load_balancer_id, holder)
+            if row is None:
+                return None
+            rows.write(connection, load_balancer_id, {"holder": None, "lease_expires": None})
+        return ProvisioningStatus(row.status)
 
     def records_under(self, load_balancer_id: str, holder: str) -> LeasedRecords:
         """The drivers' records, for as long as the lease is the holder's."""
@@ -260,44 +280,59 @@ class Store:
 
     # -- what was done ----------------------------------------------------------------------------
 
-    def finish_apply(self, load_balancer_id: str, holder: str, generation: int, tree: LoadBalancer) -> bool:
-        """Note that the tree of this generation is what runs; False when the lease is the holder's no more."""
+    def finish_apply(self, seen: Entry, holder: str) -> Entry | None:
+        """Note that the desired tree of the entry is what runs; it is ACTIVE when nothing else is left.
 
-        def values(row: Row[Any]) -> dict[str, Any]:
-            # The newest tree need not travel again: the database copies it from one column to the other.
-            applied = _T.desired if row.generation == generation else self._trees.write(tree)
-            return {"applied": applied, "applied_generation": generation}
+        :param seen: what the run worked from.
+        :returns: the entry as it is now; None when the lease is the holder's no more.
+        """
+        with self._database.write() as connection:
+            row = rows.lock_held(connection, seen.id, holder)
+            if row is None:
+                return None
+            # The tree need not travel again, unless it was replaced meanwhile.
+            applied = row.desired_tree
+            if row.desired_tree > seen.generation:
+                applied = seen.generation
+                if row.applied_tree != applied:
+                    trees.put(connection, seen.id, applied, self._trees.write(seen.desired))
+            values = {"applied_generation": seen.generation, "applied_tree": applied}
+            newest = self._note_success(connection, row, seen, values, seen.desired)
+            trees.drop(connection, seen.id, row.applied_tree, applied, row.desired_tree)
+        return newest
 
-        return self._finish(load_balancer_id, holder, values)
-
-    def finish_failover(self, load_balancer_id: str, holder: str, served: int) -> bool:
-        """Note that the requests up to ``served`` are done; False when the lease is the holder's no more."""
-        return self._finish(load_balancer_id, holder, lambda _row: {"failovers_done": served})
+    def finish_failover(self, seen: Entry, holder: str) -> Entry | None:
+        """Note that the requests of the entry are served; see ``finish_apply``."""
+        with self._database.write() as connection:
+            row = rows.lock_held(connection, seen.id, holder)
+            if row is None:
+                return None
+            return self._note_success(connection, row, seen, {"failovers_done": seen.failovers_wanted}, seen.applied)
 
     def finish_remove(self, load_balancer_id: str, holder: str) -> bool:
         """Forget the load balancer and its drivers' records; False when the lease is the holder's no more."""
         with self._database.write() as connection:
-            held = (_T.id == load_balancer_id) & (_T.holder == holder)
-            if connection.execute(_for_update(held, columns=(_T.id,))).one_or_none() is None:
+            if rows.lock_held(connection, load_balancer_id, holder) is None:
                 return False
             connection.execute(delete(records).where(records.c.owner == load_balancer_id))
             objects.forget(connection, load_balancer_id)
-            connection.execute(delete(load_balancers).where(held))
+            connection.execute(delete(load_balancers).where(_T.id == load_balancer_id))
         return True
 
     def finish_failure(
         self, seen: Entry, holder: str, cause: Cause, status: ProvisioningStatus, next_attempt: float
-    ) -> bool:
-        """Note that a run failed and when to try again; False when the lease is the holder's no more.
+    ) -> Entry | None:
+        """Note that a run failed and when to try again.
 
         :param seen: the entry that the run worked from. If more was asked for since, the failure
             speaks of an older wish: nothing is written, and the newer one stays due at once.
+        :returns: the entry as it is now; None when the lease is the holder's no more.
         """
         with self._database.write() as connection:
-            held = (_T.id == seen.id) & (_T.holder == holder)
-            row = connection.execute(_for_update(held)).one_or_none()
+            row = rows.lock_held(connection, seen.id, holder)
             if row is None:
-                return False
+                return None
+            values: dict[str, Any] = {}
             wishes = (row.generation, bool(row.delete_wanted), row.failovers_wanted)
             if wishes == (seen.generation, seen.delete_wanted, seen.failovers_wanted):
                 values = {
@@ -309,59 +344,43 @@ class Store:
                     "next_attempt": next_attempt,
                     "updated_at": self._now(),
                 }
-                connection.execute(update(load_balancers).where(held).values(**values))
-        return True
+                rows.write(connection, seen.id, values)
+            applied = None if row.applied_tree is None else self._read_tree(connection, row, row.applied_tree)
+            return rows.entry(row, self._newest(connection, row, seen), applied, values)
 
-    def _finish(self, load_balancer_id: str, holder: str, values: Callable[[Row[Any]], dict[str, Any]]) -> bool:
-        """Note a success; the load balancer is ACTIVE when nothing else is left."""
-        with self._database.write() as connection:
-            held = (_T.id == load_balancer_id) & (_T.holder == holder)
-            row = connection.execute(_for_update(held)).one_or_none()
-            if row is None:
-                return False
-            changed = values(row)
-            applied = changed.get("applied_generation", row.applied_generation)
-            failovers = changed.get("failovers_done", row.failovers_done)
-            settled = not row.delete_wanted and row.generation <= applied and row.failovers_wanted <= failovers
-            status = ProvisioningStatus.ACTIVE
-            if not settled:
-                status = pending_status(applied_generation=applied, delete_wanted=row.delete_wanted)
-            changed |= {"cause": None, "cause_operator": None, "cause_object_id": None, **_DUE_AT_ONCE}
-            changed |= {"status": _next_status(row, status), "updated_at": self._now()}
-            connection.execute(update(load_balancers).where(held).values(**changed))
-        return True
+    def _note_success(
+        self,
+        connection: Connection,
+        row: Row[Any],
+        seen: Entry,
+        values: Mapping[str, Any],
+        applied: LoadBalancer | None,
+    ) -> Entry:
+        generation = values.get("applied_generation", row.applied_generation)
+        failovers = values.get("failovers_done", row.failovers_done)
+        settled = not row.delete_wanted and row.generation <= generation and row.failovers_wanted <= failovers
+        status = ProvisioningStatus.ACTIVE
+        if not settled:
+            status = pending_status(applied_generation=generation, delete_wanted=row.delete_wanted)
+        changed = {**values, "cause": None, "cause_operator": None, "cause_object_id": None, **_DUE_AT_ONCE}
+        changed |= {"status": _next_status(row, status), "updated_at": self._now()}
+        rows.write(connection, seen.id, changed)
+        return rows.entry(row, self._newest(connection, row, seen), applied, changed)
 
-    def _set(self, load_balancer_id: str, condition: Any, **values: Any) -> bool:
-        with self._database.write() as connection:
-            statement = update(load_balancers).where(_T.id == load_balancer_id, condition).values(**values)
-            return connection.execute(statement).rowcount == 1
-
-    def _entry(self, row: Row[Any]) -> Entry:
-        cause = None if row.cause is None else Cause(row.cause, row.cause_operator, row.cause_object_id)
-        return Entry(
-            id=row.id,
-            name=row.name,
-            provider=row.provider,
-            generation=row.generation,
-            desired=self._trees.read(row.desired),
-            applied_generation=row.applied_generation,
-            applied=None if row.applied is None else self._trees.read(row.applied),
-            status=ProvisioningStatus(row.status),
-            cause=cause,
-            attempts=row.attempts,
-            next_attempt=row.next_attempt,
-            delete_wanted=row.delete_wanted,
-            failovers_wanted=row.failovers_wanted,
-            failovers_done=row.failovers_done,
-            lease=None if row.holder is None else Lease(row.holder, row.lease_expires),
-            created_at=row.created_at,
-            updated_at=row.updated_at,
+    def _newest(self, connection: Connection, row: Row[Any], seen: Entry) -> LoadBalancer:
+        """The desired tree, read when it has changed since."""
+        return (
+            seen.desired if row.desired_tree <= seen.generation else self._read_tree(connection, row, row.desired_tree)
         )
 
+    def _read_tree(self, connection: Connection, row: Row[Any], generation: int) -> LoadBalancer:
+        return self._trees.read(trees.document(connection, row.id, generation))
 
-def _for_update(*conditions: ColumnElement[bool], columns: Sequence[Column[Any]] = ()) -> Select[Any]:
-    """Read one load balancer in a transaction that may write it: nobody else writes it until then."""
-    return select(*(columns or load_balancers.c)).where(*conditions).with_for_update()
+    def _entry(self, found: Sequence[Row[Any]]) -> Entry:
+        """The entry of all the rows that ``rows.WITH_TREES`` has of a load balancer."""
+        by_generation = {row.tree: self._trees.read(row.document) for row in found}
+        row = found[0]
+        return rows.entry(row, by_generation[row.desired_tree], by_generation.get(row.applied_tree))
 
 
 def _storable(text: str) -> str:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.fleet import make_active
 
 from lbdrivers import registry, settings
 from lbdrivers.drivers.amphora import Role
@@ -149,10 +150,7 @@ class World:
 
     def _add(self, number: int) -> None:
         tree = LoadBalancer(id=name("lb", number), vip_subnet_id=name("subnet", 0))
-        self.store.submit(tree, "memory")
-        self.store.acquire(tree.id, "test", time.time(), 60)
-        self.store.finish_apply(tree.id, "test", 1, tree)
-        self.store.release(tree.id, "test")
+        make_active(self.store, tree, "memory")
         for n in (2 * number, 2 * number + 1):
             amphora = Amphora(
                 id=name("amphora", n),

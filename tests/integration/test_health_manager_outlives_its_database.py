@@ -115,8 +115,9 @@ def test_nobody_is_failed_over_and_statuses_come_back(world: World, absence: Abs
 
     world.eventually(lambda: OperatingStatus.ERROR in asked(lambda: world.statuses(ILL)))
     assert OperatingStatus.ERROR not in world.statuses(0)
+    # It writes what it has found before it looks who is to be watched, which is when it sees that it was blind.
+    world.eventually(lambda: any("the store was out of reach for" in line for line in world.target.said))
     said = "\n".join(world.target.said)
-    assert "the store was out of reach for" in said
     assert ("the database is away" in said and "the database is back" in said) or absence is Postgresql.frozen
     world.eventually(lambda: world.wanted() == {name("lb", DEAD // 2)})
     assert time.monotonic() - back > TIMEOUT - 0.5, "silence was judged anew"

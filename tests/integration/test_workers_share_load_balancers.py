@@ -25,7 +25,7 @@ from lbdrivers.model.status import ProvisioningStatus
 from lbdrivers.reconcile.engine import Engine
 from lbdrivers.reconcile.jobs import Board
 from lbdrivers.settings import JobboardSettings, Settings
-from lbdrivers.store.schema import load_balancers
+from lbdrivers.store.schema import trees
 from lbdrivers.store.store import Store
 from lbdrivers.testing.surroundings import identity
 
@@ -295,7 +295,7 @@ def test_a_tree_that_cannot_be_read_stops_nobody(make_fleet: Callable[[bool], Fl
     fleet = make_fleet(True)
     ids = fleet.submit(3)
     with fleet.store._database.write() as connection:
-        connection.execute(update(load_balancers).where(load_balancers.c.id == ids[0]).values(desired="{}"))
+        connection.execute(update(trees).where(trees.c.load_balancer_id == ids[0]).values(document="{}"))
     fleet.start()
     fleet.eventually(lambda: fleet.store.due(1e12) == (ids[0],))
     fleet.eventually(lambda: "a stored load balancer cannot be read" in fleet.logs())

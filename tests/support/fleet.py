@@ -80,15 +80,21 @@ def beat(number: int, members: int, turn: int, down: bool, each: int = 1) -> Hea
     )
 
 
+def make_active(store: Store, made: LoadBalancer, provider: str) -> None:
+    """What the store says of a load balancer after its first run."""
+    store.submit(made, provider)
+    seen = store.acquire(made.id, "fleet", time.time(), 60)
+    assert seen is not None
+    store.finish_apply(seen, "fleet")
+    store.release(made.id, "fleet")
+
+
 def populate(store: Store, fleet: int, members: int, each: int = 1) -> None:
     """Load balancers that are ACTIVE, with so many amphorae in all that serve."""
     records = []
     for number in range(fleet // each):
         made = tree(number, members)
-        store.submit(made, "amphora")
-        store.acquire(made.id, "fleet", time.time(), 60)
-        store.finish_apply(made.id, "fleet", 1, made)
-        store.release(made.id, "fleet")
+        make_active(store, made, "amphora")
     for number in range(fleet):
         amphora = Amphora(
             id=name("amphora", number),

@@ -11,11 +11,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
 
 from lbdrivers.errors import PermanentError
 from lbdrivers.store import migrations
-from lbdrivers.store.schema import REVISION, load_balancers, metadata
+from lbdrivers.store.schema import REVISION, load_balancers, metadata, objects, trees
 from lbdrivers.store.store import Store
 from lbdrivers.testing.surroundings import identity
 
@@ -64,6 +64,84 @@ def test_all_revisions_lead_to_the_same_tables(engine: Engine) -> None:
         migrations._migrate(connection, None)
         connection.commit()
     assert (revision(engine), differences(engine)) == (REVISION, [])
+
+
+#: Load balancers as revision 0001 had them: generations and trees wanted and applied.
+REVISION_1 = {
+    "new": (1, "first", 0, None),
+    "settled": (4, "fourth", 4, "fourth"),
+    "edited": (7, "seventh", 5, "fifth"),
+    "to be repaired": (3, "same", 2, "same"),
+}
+
+
+def fill_revision_1(engine: Engine) -> None:
+    with engine.connect() as connection:
+        migrations._migrate(connection, None, "0001")
+        for name, (generation, desired, applied_generation, applied) in REVISION_1.items():
+            connection.execute(
+                text(
+                    "INSERT INTO load_balancers (id, name, provider, generation, desired, applied_generation, applied, "
+                    "status, attempts, delete_wanted, failovers_wanted, failovers_done, created_at, updated_at) VALUES "
+                    "(:id, :id, 'memory', :generation, :desired, :applied_generation, :applied, 'ACTIVE', 0, "
+                    "false, 0, 0, 1.0, 1.0)"
+                ),
+                {
+                    "id": name,
+                    "generation": generation,
+                    "desired": desired,
+                    "applied_generation": applied_generation,
+                    "applied": applied,
+                },
+            )
+            connection.execute(
+                text("INSERT INTO objects VALUES (:object, 'pool', :id)"), {"object": f"of {name}", "id": name}
+            )
+        connection.commit()
+
+
+def moved(engine: Engine) -> dict[str, tuple[int, str, int, str | None]]:
+    """The same as it stands in the present tables."""
+    with engine.connect() as connection:
+        texts = {(row.load_balancer_id, row.generation): row.document for row in connection.execute(select(trees))}
+        found = {
+            row.id: (
+                row.generation,
+                texts[row.id, row.desired_tree],
+                row.applied_generation,
+                None if row.applied_tree is None else texts[row.id, row.applied_tree],
+            )
+            for row in connection.execute(select(load_balancers))
+        }
+        assert len(texts) == 6
+        assert connection.execute(select(func.count()).select_from(objects)).scalar() == len(found)
+    return found
+
+
+def test_trees_move_to_their_own_table(database_url: str, engine: Engine) -> None:
+    fill_revision_1(engine)
+    Store(database_url).migrate()
+    assert (revision(engine), differences(engine), moved(engine)) == (REVISION, [], REVISION_1)
+
+
+@pytest.mark.parametrize("statements", range(1, 9))
+def test_a_process_that_dies_while_trees_move_does_no_harm(database_url: str, engine: Engine, statements: int) -> None:
+    fill_revision_1(engine)
+    done = 0
+
+    def die(connection: Connection, cursor: object, statement: str, *_: object) -> None:
+        nonlocal done
+        if statement.split()[0] in ("CREATE", "ALTER", "INSERT", "UPDATE"):
+            if done == statements:
+                raise RuntimeError("killed")
+            done += 1
+
+    event.listen(engine, "before_cursor_execute", die)
+    with engine.connect() as connection, pytest.raises(RuntimeError, match="killed"):
+        migrations._migrate(connection, "0001")
+    event.remove(engine, "before_cursor_execute", die)
+    Store(database_url).migrate()
+    assert (revision(engine), differences(engine), moved(engine)) == (REVISION, [], REVISION_1)
 
 
 def test_a_process_that_died_while_it_made_the_tables_does_no_harm(database_url: str, engine: Engine) -> None:

@@ -13,7 +13,7 @@ LEASES = """
 import sys
 from lbdrivers.store.store import Store
 store, name = Store(sys.argv[1]), sys.argv[2]
-won = sum(store.acquire(line.strip(), name, now=0, seconds=60) for line in sys.stdin)
+won = sum(store.acquire(line.strip(), name, now=0, seconds=60) is not None for line in sys.stdin)
 print(won)
 """
 

@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import create_engine, event, select
 
 from lbdrivers.drivers.context import Conflict, Record
 from lbdrivers.errors import InvalidInput, LeaseLostError, PermanentError, TemporaryError
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.status import ProvisioningStatus
 from lbdrivers.store.entry import Cause
+from lbdrivers.store.schema import trees
 from lbdrivers.store.store import Store
 from lbdrivers.testing.examples import rebuilt
 from lbdrivers.testing.surroundings import identity
@@ -138,8 +139,8 @@ def test_a_lease_is_held_by_one_and_expires(store: Store) -> None:
     assert not store.acquire(tree.id, "b", now=15, seconds=10)
     assert store.acquire(tree.id, "b", now=20, seconds=10)
     assert not store.renew(tree.id, "a", now=20, seconds=10)
-    assert not store.release(tree.id, "a")
-    assert store.release(tree.id, "b")
+    assert store.release(tree.id, "a") is None
+    assert store.release(tree.id, "b") is ProvisioningStatus.PENDING_CREATE
 
 
 def test_a_holder_known_to_be_dead_is_replaced_and_nobody_else(store: Store) -> None:
@@ -159,8 +160,8 @@ def test_a_write_without_the_lease_changes_nothing(store: Store) -> None:
     assert seen is not None
     store.acquire(tree.id, WORKER, now=2, seconds=10)
     cause = Cause("x", "x")
-    assert not store.finish_apply(tree.id, "late", 1, tree)
-    assert not store.finish_failover(tree.id, "late", 1)
+    assert not store.finish_apply(seen, "late")
+    assert not store.finish_failover(seen, "late")
     assert not store.finish_remove(tree.id, "late")
     assert not store.finish_failure(seen, "late", cause, ProvisioningStatus.ERROR, 5.0)
     entry = store.get(tree.id)
@@ -192,17 +193,49 @@ def test_records_under_a_lease_are_written_as_long_as_it_is_held(store: Store) -
 def test_an_applied_generation_that_is_no_longer_the_newest_leaves_work(store: Store) -> None:
     tree, newer = make_tree(), make_tree(members=2)
     store.submit(tree, "memory")
-    store.acquire(tree.id, WORKER, now=0, seconds=10)
+    seen = store.acquire(tree.id, WORKER, now=0, seconds=10)
+    assert seen is not None and seen == store.get(tree.id)
     store.submit(newer, "memory")
-    assert store.finish_apply(tree.id, WORKER, 1, tree)
-    entry = store.get(tree.id)
-    assert entry is not None
+    entry = store.finish_apply(seen, WORKER)
+    assert entry is not None and entry == store.get(tree.id)
     assert (entry.applied, entry.desired, entry.applied_generation) == (tree, newer, 1)
     assert entry.status is ProvisioningStatus.PENDING_UPDATE
-    assert store.finish_apply(tree.id, WORKER, 2, newer)
-    entry = store.get(tree.id)
-    assert entry is not None and entry.settled
+    entry = store.finish_apply(entry, WORKER)
+    assert entry is not None and entry.settled and entry == store.get(tree.id)
     assert (entry.applied, entry.status) == (newer, ProvisioningStatus.ACTIVE)
+
+
+def test_of_all_trees_those_two_are_kept_that_are_needed(store: Store, url: str) -> None:
+    engine = create_engine(url)
+
+    def generations() -> list[int]:
+        with engine.connect() as connection:
+            return sorted(connection.execute(select(trees.c.generation)).scalars())
+
+    first = make_tree()
+    store.submit(first, "memory")
+    seen = store.acquire(first.id, WORKER, now=0, seconds=10)
+    assert seen is not None
+    for members in range(2, 7):
+        store.submit(make_tree(members=members), "memory")
+    assert generations() == [6], "nobody needs what was wanted in between, and what is worked on is remembered"
+    seen = store.finish_apply(seen, WORKER)
+    assert seen is not None and (seen.applied, seen.desired) == (first, make_tree(members=6))
+    assert generations() == [1, 6]
+    store.request_apply(first.id)
+    seen = store.finish_apply(seen, WORKER)
+    assert seen is not None and seen.applied == seen.desired and not seen.settled
+    assert generations() == [6], "the same tree once more is no other tree"
+    cause = Cause("x", "x")
+    store.submit(make_tree(members=7), "memory")
+    failed = store.finish_failure(seen, WORKER, cause, ProvisioningStatus.ERROR, 5.0)
+    assert failed is not None and failed == store.get(first.id) and failed.cause is None, "it speaks of an older wish"
+    store.submit(make_tree(members=6), "memory")
+    entry = store.get(first.id)
+    assert entry is not None and entry.desired == entry.applied and generations() == [6, 9]
+    assert store.finish_remove(first.id, WORKER)
+    assert generations() == []
+    engine.dispose()
 
 
 def test_due_are_those_with_work_whose_time_has_come(store: Store) -> None:
@@ -215,8 +248,9 @@ def test_due_are_those_with_work_whose_time_has_come(store: Store) -> None:
     assert seen is not None
     store.finish_failure(seen, WORKER, Cause("x", "x"), ProvisioningStatus.ERROR, next_attempt=30.0)
     store.release(three.id, WORKER)
-    store.acquire(four.id, WORKER, now=0, seconds=1)
-    store.finish_apply(four.id, WORKER, 1, four)
+    seen = store.acquire(four.id, WORKER, now=0, seconds=1)
+    assert seen is not None
+    store.finish_apply(seen, WORKER)
     assert store.due(10.0) == (one.id,)
     assert set(store.due(30.0)) == {one.id, three.id}
     assert set(store.due(50.0)) == {one.id, two.id, three.id}

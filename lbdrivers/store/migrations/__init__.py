@@ -80,7 +80,7 @@ def _adopt(connection: Connection) -> None:
     connection.execute(text("DROP TABLE schema_version"))
 
 
-def _migrate(connection: Connection, found: str | None) -> None:
+def _migrate(connection: Connection, found: str | None, wanted: str = REVISION) -> None:
     # Imported here: the import takes longer than most commands, and most databases are current.
     from alembic import command
     from alembic.config import Config
@@ -98,7 +98,7 @@ def _migrate(connection: Connection, found: str | None) -> None:
                 ScriptDirectory.from_config(config).get_revision(found)
             except CommandError as error:
                 raise _unknown(f"revision {found}") from error
-        command.upgrade(config, "head")
+        command.upgrade(config, wanted)
 
 
 def _unknown(what: str) -> PermanentError:
