@@ -26,8 +26,6 @@ from lbdrivers_amphora.agent.effects import (
 from lbdrivers_amphora.agent.layout import Layout
 from lbdrivers_amphora.agent.plugging import interface_files, plugged
 from lbdrivers_amphora.agent.responses import Response, md5
-from lbdrivers_amphora.haproxy.ir import Configuration
-from lbdrivers_amphora.haproxy.parse import parse
 from lbdrivers_amphora.haproxy.stats import ProcessStatistics, parse_statistics
 from lbdrivers_amphora.wire.report import Applied, Extras, ListenerReport, PoolReport, Report
 
@@ -219,16 +217,9 @@ def _measure(layout: Layout, balancer: str) -> Program[tuple[Mapping[str, Listen
     counted = {worker: states.counted(found) for worker, found in workers.items()}
     totals = yield from do(CountTotals(layout.counters, balancer, counted))
     current: ProcessStatistics = next(iter(workers.values()))
-    applied = yield from _applied(layout, balancer)
-    return states.listener_reports(current, totals), states.pool_reports(current, applied)
-
-
-def _applied(layout: Layout, balancer: str) -> Program[Configuration | None]:
-    text = yield from do(ReadFile(layout.haproxy_applied(balancer)))
-    try:
-        return None if text is None else parse(text.decode())
-    except ValueError:
-        return None
+    applied = yield from do(ReadFile(layout.haproxy_applied(balancer)))
+    known = None if applied is None else states.servers(applied)
+    return states.listener_reports(current, totals), states.pool_reports(current, known)
 
 
 def _holds_vip(layout: Layout) -> Program[bool]:

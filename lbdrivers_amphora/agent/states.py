@@ -6,15 +6,29 @@ process; they are nobody's members any more.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
-from lbdrivers_amphora.haproxy.ir import Configuration
+from lbdrivers_amphora.haproxy.parse import parse
 from lbdrivers_amphora.haproxy.stats import ProcessStatistics
 from lbdrivers_amphora.wire.report import ListenerReport, MemberReport, PoolReport, Totals
 
+#: (backend, server).
+Servers = frozenset[tuple[str, str]]
+#: Configurations whose servers are remembered; an appliance seldom has more than one load balancer.
+_REMEMBERED = 8
 
-def servers(configuration: Configuration) -> frozenset[tuple[str, str]]:
-    """(backend, server) of every server of a configuration."""
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def servers(text: bytes) -> Servers | None:
+    """Every server of the text of a configuration; None when the text is not one of ours.
+
+    Remembered, as every heartbeat asks it of a text that seldom changes.
+    """
+    try:
+        configuration = parse(text.decode())
+    except ValueError:
+        return None
     return frozenset(
         (str(backend.name), str(server.name)) for backend in configuration.backends for server in backend.servers
     )
@@ -42,9 +56,8 @@ def listener_reports(current: ProcessStatistics, totals: Mapping[str, Totals]) -
     }
 
 
-def pool_reports(current: ProcessStatistics, applied: Configuration | None) -> dict[str, PoolReport]:
-    """Pools with their members; ``applied`` None (a foreign file) leaves nothing out."""
-    known = None if applied is None else servers(applied)
+def pool_reports(current: ProcessStatistics, known: Servers | None) -> dict[str, PoolReport]:
+    """Pools with those of their members that are known; None, as of a foreign file, leaves nothing out."""
     return {
         name: PoolReport(
             backend.status,
