@@ -176,12 +176,13 @@ class Inbox:
         try:
             if form is current.form:
                 found = current.judge(datagram, alive_only)
-                if found is not Drop.FORGED:
+                if found not in (Drop.FORGED, Drop.UNKNOWN):
                     return found
             if previous is not None and form is previous.form:
                 earlier = previous.judge(datagram, alive_only)
-                # With one form, what is neither the one nor the other's is forged, of whomever it speaks.
-                if not (found is Drop.FORGED and earlier is Drop.OUTDATED):
+                # An unknown one stays that: it was asked for the previous key, too, so as to be remembered by it. With
+                # one form, what is neither the one nor the other's is forged, of whomever it speaks.
+                if found is Drop.OTHER_FORM or (found is Drop.FORGED and earlier is not Drop.OUTDATED):
                     found = earlier
         except Malformed:
             return Drop.MALFORMED
