@@ -22,7 +22,7 @@ from lbdrivers.reconcile.daemon import DaemonContext
 from lbdrivers.reconcile.exposure import Health, Metric
 from lbdrivers.reconcile.outcome import Done
 from lbdrivers_amphora.decide.damping import Damper
-from lbdrivers_amphora.decide.failover import Decision, Observer, Subject, decide
+from lbdrivers_amphora.decide.failover import Decision, Observer, decide
 from lbdrivers_amphora.decide.health import Outline
 from lbdrivers_amphora.health import words
 from lbdrivers_amphora.health.findings import Listening
@@ -308,18 +308,16 @@ class HealthManager:
         self._settle()
         self._flush()
         if decision.failovers:
-            balancers = {one.amphora_id: one.load_balancer_id for one in self._subjects(now)}
-            due = self._journal.still_due({name: balancers[name] for name in decision.failovers})
+            due = self._journal.still_due(decision.failovers)
             for amphora_id in decision.failovers:
                 if amphora_id in due:
-                    self._fail_over(amphora_id, balancers[amphora_id], now)
+                    self._fail_over(amphora_id, due[amphora_id], now)
 
     def _judge(self, now: float) -> Decision:
-        return decide(self._settings.policy, self._observer(now), self._subjects(now), self._told.memory, now)
-
-    def _subjects(self, now: float) -> tuple[Subject, ...]:
+        policy = self._settings.policy
         with self._lock:
-            return self._watch.subjects(now)
+            subjects = self._watch.subjects(now, policy.timeout)
+        return decide(policy, self._observer(now), subjects, self._told.memory, now)
 
     def _fail_over(self, amphora_id: str, load_balancer_id: str, now: float) -> None:
         self._failovers += 1

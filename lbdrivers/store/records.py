@@ -116,7 +116,7 @@ class StoredRecords:
         """See ``MeasuredRecords.versions``."""
         query = select(records.c.id, records.c.owner, records.c.version).where(records.c.kind == kind)
         with self._database.read() as connection:
-            return {row.id: (row.owner, row.version) for row in connection.execute(query)}
+            return {identity: (owner, version) for identity, owner, version in connection.execute(query)}
 
     def remove(self, kind: str, record_id: str) -> None:
         """See ``Records.remove``."""

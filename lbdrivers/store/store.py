@@ -204,7 +204,7 @@ class Store:
             queries = [query.where(_T.id.in_(some)) for some in portions(load_balancer_ids)]
         with self._database.read() as connection:
             found = [row for one in queries for row in connection.execute(one)]
-        return {row.id: (row.generation, ProvisioningStatus(row.status)) for row in found}
+        return {identity: (generation, ProvisioningStatus(status)) for identity, generation, status in found}
 
     def desired(self, load_balancer_ids: Collection[str]) -> tuple[LoadBalancer, ...]:
         """The wanted trees of these, of those that there are."""

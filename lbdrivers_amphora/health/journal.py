@@ -6,7 +6,7 @@ what has changed; everything that was measured since is one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -97,14 +97,13 @@ class Journal:
         found = self._records.several(Heard.KIND, amphorae)
         return [Heard.read(one.id, one.owner, one.data) for one in found]
 
-    def still_due(self, amphorae: Mapping[str, str]) -> frozenset[str]:
-        """Those that, at this moment, serve a load balancer at which nobody works. :param amphorae: id -> its load
-        balancer's id."""
-        found = self._records.several(KIND_AMPHORA, amphorae.keys())
+    def still_due(self, amphorae: Sequence[str]) -> dict[str, str]:
+        """Those that, at this moment, serve a load balancer at which nobody works, with its id."""
+        found = self._records.several(KIND_AMPHORA, amphorae)
         serving = {one.id: one.owner for one in found if _serves(Amphora.model_validate(one.data))}
         standings = self._store.standings(frozenset(serving.values()))
         idle = {identity for identity, (_, status) in standings.items() if status not in _PENDING}
-        return frozenset(name for name, owner in serving.items() if owner in idle)
+        return {name: owner for name, owner in serving.items() if owner in idle}
 
     def write(self, changes: Changes, *others: Listening) -> None:
         """Everything in one transaction."""

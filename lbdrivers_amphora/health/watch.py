@@ -67,6 +67,11 @@ class _Amphora:
     asked: float | None = None
     silent: bool = False
 
+    @property
+    def last(self) -> float | None:
+        """When anybody heard it last; None when nobody ever did."""
+        return max(self.heard or 0.0, self.elsewhere or 0.0) or None
+
 
 @dataclass
 class _Balancer:
@@ -259,20 +264,26 @@ class Watch:
         pending = balancer.standing is None or balancer.standing.pending
         return [view for view in fresh if is_complete(outline, view, pending=pending)] or fresh
 
-    def subjects(self, now: float) -> tuple[Subject, ...]:
-        """Everybody, as a decision about failovers wants it."""
+    def subjects(self, now: float, beyond: float | None = None) -> tuple[Subject, ...]:
+        """Everybody, as a decision about failovers wants it.
+
+        :param beyond: nobody, if all have been heard within so many seconds: there is nothing to decide then, and of a
+            large fleet that is found out much quicker.
+        """
         found = []
+        if beyond is not None and all(now - (one.last or one.since) <= beyond for one in self._amphorae.values()):
+            return ()
         for name, amphora in self._amphorae.items():
             balancer = self._balancers[amphora.expected.load_balancer_id]
             asked = None if amphora.asked is None else now - amphora.asked
-            heard = max(amphora.heard or 0.0, amphora.elsewhere or 0.0)
+            last = amphora.last
             found.append(
                 Subject(
                     name,
                     amphora.expected.load_balancer_id,
                     balancer.zone,
-                    now - (heard or amphora.since),
-                    heard=heard > 0,
+                    now - (last or amphora.since),
+                    heard=last is not None,
                     asked=asked,
                     busy=balancer.standing is None or balancer.standing.busy or amphora.expected.way is Way.OTHER,
                 )

@@ -12,7 +12,7 @@ from support.bundles import listener, member, monitor, pool, tree
 
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.status import OperatingStatus as Status
-from lbdrivers_amphora.decide.failover import Subject
+from lbdrivers_amphora.decide.failover import EVERYWHERE, Memory, Observer, Policy, Subject, Trip, decide
 from lbdrivers_amphora.decide.health import Outline
 from lbdrivers_amphora.health.findings import Heard, Operating
 from lbdrivers_amphora.health.watch import Expected, Standing, Watch
@@ -241,6 +241,23 @@ def test_it_counts_from_when_it_was_first_expected_and_zones_come_from_trees() -
         Subject(FIRST, zoned.id, "north", 4.0),
         Subject(SECOND, zoned.id, "north", 9.0, heard=False),
     }
+
+
+@given(st.floats(0, 200), st.floats(0, 200), st.floats(0, 200), st.integers(0, 100))
+def test_where_nobody_is_silent_it_is_decided_the_same_without_a_look_at_each(
+    first: float, elsewhere: float, more: float, grace: int
+) -> None:
+    watch = watching()
+    watch.hear(beat(), first, first)
+    watch.heard_elsewhere(Heard(SECOND, TREE.id, at=77.0), elsewhere)
+    now, policy = max(first, elsewhere) + more, Policy(timeout=TIMEOUT, grace=grace)
+    memory = Memory({EVERYWHERE: Trip(now - 30, "as many as that")})
+    brief, whole = watch.subjects(now, policy.timeout), watch.subjects(now)
+    assert brief in ((), whole)
+    assert (brief == ()) == (now - min(first, elsewhere) <= TIMEOUT)
+    for past in (Memory(), memory):
+        said = [decide(policy, Observer(1e9), subjects, past, now) for subjects in (brief, whole)]
+        assert said[0] == said[1]
 
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.floats(-1e9, 1e9)), min_size=1, max_size=12), st.floats(0, 100))
