@@ -28,14 +28,14 @@ from lbdrivers.store.entry import Cause, Entry
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "top.svg"
 COMMAND = "python docs/draw_top.py"
-WIDTH, HEIGHT = 132, 21
+WIDTH, HEIGHT = 140, 21
 AT = 1_764_158_400.0
-#: Name, VIP, operating status, connections a second, bytes in and out for each of them.
+#: Name, VIP, operating status, connections a second; requests, bytes in and out for each of them.
 EXAMPLE = (
-    ("api", "198.51.100.20", OperatingStatus.ONLINE, 412.0, 1_900, 14_200),
-    ("mail", "198.51.100.25", OperatingStatus.DEGRADED, 9.5, 22_000, 3_100),
-    ("shop", "198.51.100.80", OperatingStatus.ONLINE, 1_840.0, 2_400, 61_000),
-    ("wiki", "198.51.100.81", OperatingStatus.ERROR, 0.0, 0, 0),
+    ("api", "198.51.100.20", OperatingStatus.ONLINE, 412.0, 8, 1_900, 14_200),
+    ("mail", "198.51.100.25", OperatingStatus.DEGRADED, 9.5, 0, 22_000, 3_100),
+    ("shop", "198.51.100.80", OperatingStatus.ONLINE, 1_840.0, 3, 2_400, 61_000),
+    ("wiki", "198.51.100.81", OperatingStatus.ERROR, 0.0, 0, 0, 0),
 )
 #: Rich's own form of SVG, without a font from elsewhere.
 _FORM = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
@@ -94,11 +94,16 @@ def _observation(number: int, second: int) -> Observation:
 
 def _appliance(number: int, place: int, second: int) -> Appliance:
     """One of a pair, as it was when it spoke last: every third second."""
-    _, _, _, rate, size_in, size_out = EXAMPLE[number]
+    _, _, _, rate, requests, size_in, size_out = EXAMPLE[number]
     spoke = second - (second + number + place) % 3
     served = sum(_load(rate, number, moment) for moment in range(spoke + 1))
     counted = Statistics(
-        round(_load(rate, number, spoke) / 9), round(served * size_in), round(served * size_out), 0, round(served)
+        round(_load(rate, number, spoke) / 9),
+        round(served * size_in),
+        round(served * size_out),
+        0,
+        round(served),
+        round(served * requests),
     )
     return Appliance(
         f"{(number * 2 + place + 3) * 2_654_435_761 % 16**8:08x}-0000-4000-8000-000000000000",

@@ -252,11 +252,11 @@ def load_balancers(entries: Iterable[Entry], observations: Mapping[str, Observat
     return table
 
 
-_STATISTICS = ("ACTIVE", "TOTAL", "BYTES IN", "BYTES OUT", "ERRORS")
+_STATISTICS = ("ACTIVE", "TOTAL", "REQUESTS", "BYTES IN", "BYTES OUT", "ERRORS")
 
 
 def statistics(tree: LoadBalancer, measured: Mapping[str, Statistics]) -> Table:
-    """The five statistics of each listener, and their sum."""
+    """The statistics of each listener, and their sum."""
     table = _table("LISTENER", *_STATISTICS, numbers=_STATISTICS)
     total = Statistics()
     for listener in tree.listeners:
@@ -272,6 +272,7 @@ def _numbers(values: Statistics) -> tuple[str, ...]:
     numbers = (
         values.active_connections,
         values.total_connections,
+        values.requests,
         values.bytes_in,
         values.bytes_out,
         values.request_errors,

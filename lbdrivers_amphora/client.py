@@ -348,6 +348,7 @@ def _statistics(totals: wire.Totals) -> Statistics:
         bytes_out=totals.bytes_out,
         request_errors=totals.request_errors,
         total_connections=totals.total_connections,
+        requests=totals.requests,
     )
 
 

@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, str] | None]] = {
     "list": ("list the load balancers", None),
     "show": ("draw one with its statuses and appliances", ("subject", _SUBJECT)),
     "observe": ("compare what runs with what was applied; status 1 when they differ", ("subject", _SUBJECT)),
-    "stats": ("the five statistics of one, by listener", ("subject", _SUBJECT)),
+    "stats": ("the statistics of one, by listener", ("subject", _SUBJECT)),
     "top": ("watch load balancers, appliances, rates and statuses live", None),
     "failover": ("bring one back to full redundancy on new appliances", ("subject", _SUBJECT)),
     "delete": ("remove one with everything that it has", ("subject", _SUBJECT)),

@@ -119,7 +119,7 @@ def show(session: Session, output: Output, arguments: Namespace) -> int:
 
 
 def stats(session: Session, output: Output, arguments: Namespace) -> int:
-    """The five statistics."""
+    """The statistics."""
     entry = session.entry(arguments.subject)
     measured = session.provider(entry.provider).observe(entry.id).statistics
     output.answer(answers.statistics(entry, measured))

@@ -22,13 +22,17 @@ from lbdrivers.model.status import OperatingStatus
 
 @dataclass(frozen=True)
 class Statistics:
-    """The five statistics of a listener or load balancer; bytes as seen by the client."""
+    """The five statistics of a listener or load balancer, and its requests; bytes as seen by the client.
+
+    :param requests: of HTTP, of which one connection may carry many; 0 where none are spoken or counted.
+    """
 
     active_connections: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
     request_errors: int = 0
     total_connections: int = 0
+    requests: int = 0
 
     def __add__(self, other: Statistics) -> Statistics:
         return Statistics(
@@ -37,6 +41,7 @@ class Statistics:
             self.bytes_out + other.bytes_out,
             self.request_errors + other.request_errors,
             self.total_connections + other.total_connections,
+            self.requests + other.requests,
         )
 
 

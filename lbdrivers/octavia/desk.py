@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from pydantic import TypeAdapter
@@ -228,7 +228,7 @@ def _statuses(request: Mapping[str, Any]) -> Iterator[tuple[str, Standing]]:
 
 
 def _statistics(request: Mapping[str, Any]) -> Iterator[tuple[str, Standing]]:
-    names = tuple(one.name for one in fields(Statistics))
+    names = models.STATISTICS
     for identity, record in _records_of(request, "listeners"):
         given = {name: record.get(name) for name in names}
         values = {name: value for name, value in given.items() if isinstance(value, int) and value >= 0}

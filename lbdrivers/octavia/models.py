@@ -53,6 +53,9 @@ PLURALS: Mapping[Kind, str] = {
     Kind.LOAD_BALANCER: "loadbalancers",
 }
 
+#: Of our statistics, those that octavia-lib knows.
+STATISTICS = ("active_connections", "bytes_in", "bytes_out", "request_errors", "total_connections")
+
 #: octavia-lib's field -> ours: flavors and zones travel as what they stand for, without their names.
 _PROFILES = {"flavor": "flavor_data", "availability_zone": "availability_zone_data"}
 

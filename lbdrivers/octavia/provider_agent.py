@@ -7,7 +7,6 @@ another one waiting.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +14,7 @@ from typing import Any, Protocol
 
 from octavia_lib.api.drivers import driver_lib, exceptions
 
-from lbdrivers.drivers.provider import Observation
+from lbdrivers.drivers.provider import Observation, Statistics
 from lbdrivers.errors import DriverError, PermanentError
 from lbdrivers.model.kinds import Kind
 from lbdrivers.model.status import OperatingStatus, ProvisioningStatus
@@ -228,7 +227,7 @@ class ProviderAgent:
                 self._client.update_loadbalancer_status(_operating_message(changed, kinds))
                 self._last_told[entry.id] = seen.operating
             if seen.statistics:
-                listed = [{"id": one, **dataclasses.asdict(values)} for one, values in seen.statistics.items()]
+                listed = [_counted(one, values) for one, values in seen.statistics.items()]
                 self._client.update_listener_statistics({"listeners": listed})
 
     def _observed(self, load_balancer_id: str, provider: str) -> Observation:
@@ -237,6 +236,10 @@ class ProviderAgent:
         except DriverError as error:
             LOG.info("%s: cannot be observed: %s", load_balancer_id, error.operator)
             return Observation(exists=False)
+
+
+def _counted(listener_id: str, values: Statistics) -> dict[str, str | int]:
+    return {"id": listener_id, **{name: getattr(values, name) for name in models.STATISTICS}}
 
 
 def _operating_message(

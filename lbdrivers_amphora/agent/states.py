@@ -43,6 +43,7 @@ def counted(statistics: ProcessStatistics) -> dict[str, Totals]:
             bytes_out=frontend.bytes_out,
             request_errors=frontend.request_errors,
             total_connections=frontend.total_connections,
+            requests=frontend.requests,
         )
         for name, frontend in statistics.frontends.items()
     }

@@ -39,6 +39,7 @@ class Counted:
             total.bytes_out,
             total.request_errors,
             total.total_connections,
+            total.requests,
         )
 
 
@@ -53,6 +54,7 @@ def count(before: Counted, counters: Totals, *, deltas: bool) -> Counted:
 
 
 def _began_anew(last: Totals, now: Totals) -> bool:
+    """Whether a total fell that every agent tells; one that tells no requests any more has not begun anew."""
     return (
         now.total_connections < last.total_connections
         or now.bytes_in < last.bytes_in

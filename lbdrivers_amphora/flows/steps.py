@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from lbdrivers.drivers.provider import Statistics
 from lbdrivers.errors import PermanentError, TemporaryError
 from lbdrivers.model.infra import FixedAddress, Machine, MachineStatus, Nic, Port, PortRequest
 from lbdrivers.model.secret import Secret
@@ -293,10 +292,7 @@ def forget_amphora(work: Work, amphora_id: str) -> None:
     """Keep the totals of an amphora that is gone, and forget it. Keyed by its id, so that a crash
     between the two counts nothing twice."""
     amphora = work.amphora(amphora_id)
-    totals = {
-        listener_id: Statistics(0, s.bytes_in, s.bytes_out, s.request_errors, s.total_connections)
-        for listener_id, s in amphora.statistics.items()
-    }
+    totals = {listener: replace(counted, active_connections=0) for listener, counted in amphora.statistics.items()}
     if totals:
         work.change_balancer(lambda balancer: {"retired": {**balancer.retired, amphora_id: totals}})
     work.ledger.forget_amphora(amphora_id, work.context.now())

@@ -26,6 +26,8 @@ class FrontendStatistics:
     active_connections: int
     total_connections: int
     request_errors: int
+    requests: int = 0
+    """Of HTTP; 0 in mode tcp."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ def _frontend(row: Mapping[str, str]) -> FrontendStatistics:
         active_connections=_count(row, "scur"),
         total_connections=_count(row, "stot"),
         request_errors=_count(row, "ereq"),
+        requests=_count(row, "req_tot"),
     )
 
 
@@ -107,7 +110,7 @@ def _server(row: Mapping[str, str]) -> ServerStatistics:
 
 
 def _count(row: Mapping[str, str], column: str) -> int:
-    text = row[column] or "0"
+    text = row.get(column) or "0"
     if not (text.isascii() and text.isdigit()):
         raise ValueError(f"HAProxy's statistics say {column}={text!r} for {row['pxname']}; a number is expected")
     return int(text)

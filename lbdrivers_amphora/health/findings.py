@@ -6,7 +6,7 @@ Law: pure; ``read`` of what ``data`` gives is the same value. Each is a record o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self
 
@@ -93,7 +93,7 @@ class Heard:
             data["sequence"],
             data["vip"],
             data["silent"],
-            {name: Counted(Totals(*numbers[:5]), Totals(*numbers[5:])) for name, numbers in data["counted"].items()},
+            {name: _counted(numbers) for name, numbers in data["counted"].items()},
         )
 
 
@@ -107,8 +107,15 @@ def _numbers(one: Counted) -> list[int]:
             totals.bytes_out,
             totals.request_errors,
             totals.total_connections,
+            totals.requests,
         )
     ]
+
+
+def _counted(numbers: Sequence[int]) -> Counted:
+    """What was written; until requests were counted, too, that was one number less in each half."""
+    half = len(numbers) // 2
+    return Counted(Totals(*numbers[:half]), Totals(*numbers[half:]))
 
 
 @dataclass(frozen=True)

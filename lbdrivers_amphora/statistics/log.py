@@ -13,7 +13,7 @@ from lbdrivers.drivers.statistics import ListenerStatistics
 _LOG = logging.getLogger("lbdrivers.statistics")
 _FORM = (
     "load_balancer=%s listener=%s appliance=%s active_connections=%d bytes_in=%d bytes_out=%d request_errors=%d "
-    "total_connections=%d"
+    "total_connections=%d requests=%d"
 )
 
 
@@ -32,4 +32,4 @@ class LogSink:
         for one in measured:
             t = one.totals
             counted = (t.active_connections, t.bytes_in, t.bytes_out, t.request_errors, t.total_connections)
-            _LOG.info(_FORM, one.load_balancer_id, one.listener_id, one.appliance_id, *counted)
+            _LOG.info(_FORM, one.load_balancer_id, one.listener_id, one.appliance_id, *counted, t.requests)

@@ -1,4 +1,4 @@
-"""The statistics sink ``prometheus``: the five statistics of every listener, at the health manager's ``/metrics``.
+"""The statistics sink ``prometheus``: the statistics of every listener, at the health manager's ``/metrics``.
 
 Law: per listener, summed over its amphorae; a load balancer that is not heard for an hour is shown no more.
 """
@@ -21,6 +21,7 @@ _FIELDS = {
     "bytes_out": ("Bytes that clients got.", True),
     "request_errors": ("Requests that could not be understood.", True),
     "total_connections": ("Connections since the creation.", True),
+    "requests": ("HTTP requests since the creation.", True),
 }
 
 

@@ -42,8 +42,8 @@ _HEADER = struct.Struct("!4s16sQQ")
 _HEX, _RAW = 64, 32
 _LONGEST_WORD, _LONGEST_NAME = 64, 128
 _LARGEST = 1 << 63
-#: Octavia's names of the counters, in the order of the fields of ``Totals``.
-_COUNTERS = ("conns", "rx", "tx", "ereq", "totconns")
+#: Names of the counters, in the order of the fields of ``Totals``; the last one is in the form OWN alone.
+_COUNTERS = ("conns", "rx", "tx", "ereq", "totconns", "requests")
 
 
 class Form(enum.StrEnum):
@@ -111,7 +111,7 @@ def seal_octavia(beat: Heartbeat, key: bytes) -> bytes:
 
     :raises Malformed: when it does not fit into one datagram.
     """
-    stream = _packed(_message(beat) | {"ver": beat.version})
+    stream = _packed(_message(beat, _octavias_counters) | {"ver": beat.version})
     return _fitting(stream + hmac.new(key, stream, "sha256").hexdigest().encode())
 
 
@@ -126,30 +126,35 @@ def seal_own(beat: Heartbeat, key: bytes) -> bytes:
         identity = uuid.UUID(beat.amphora_id).bytes
     except ValueError as error:
         raise Malformed(f"heartbeat: {beat.amphora_id!r} is no UUID") from error
-    message = _message(beat) | {"ver": beat.version, "vip": beat.holds_vip}
+    message = _message(beat, _own_counters) | {"ver": beat.version, "vip": beat.holds_vip}
     sealed = _HEADER.pack(_MARK, identity, beat.epoch, beat.sequence) + _packed(message)
     return _fitting(sealed + hmac.digest(key, sealed, "sha256"))
 
 
-def _message(beat: Heartbeat) -> dict[str, object]:
+def _message(beat: Heartbeat, counters: Callable[[Totals], dict[str, int]]) -> dict[str, object]:
     return {
         "id": beat.amphora_id,
         "seq": beat.sequence,
-        "listeners": {name: _listener_message(listener) for name, listener in beat.listeners.items()},
+        "listeners": {
+            name: {"status": listener.status, "stats": counters(listener.counters)}
+            for name, listener in beat.listeners.items()
+        },
         "pools": {name: {"status": pool.status, "members": dict(pool.members)} for name, pool in beat.pools.items()},
     }
 
 
-def _listener_message(beat: ListenerBeat) -> dict[str, object]:
-    counted = beat.counters
-    stats = {
+def _octavias_counters(counted: Totals) -> dict[str, int]:
+    return {
         "tx": counted.bytes_out,
         "rx": counted.bytes_in,
         "conns": counted.active_connections,
         "totconns": counted.total_connections,
         "ereq": counted.request_errors,
     }
-    return {"status": beat.status, "stats": stats}
+
+
+def _own_counters(counted: Totals) -> dict[str, int]:
+    return _octavias_counters(counted) | {"requests": counted.requests}
 
 
 def _packed(message: Mapping[str, object]) -> bytes:

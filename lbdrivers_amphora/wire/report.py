@@ -87,13 +87,17 @@ class Transitioned:
 
 @dataclass(frozen=True)
 class Totals:
-    """Counters of one listener; bytes as seen by the client."""
+    """Counters of one listener; bytes as seen by the client.
+
+    :param requests: of HTTP; 0 where none are spoken, and of agents that do not tell.
+    """
 
     active_connections: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
     request_errors: int = 0
     total_connections: int = 0
+    requests: int = 0
 
     def __add__(self, other: Totals) -> Totals:
         return Totals(
@@ -102,6 +106,7 @@ class Totals:
             self.bytes_out + other.bytes_out,
             self.request_errors + other.request_errors,
             self.total_connections + other.total_connections,
+            self.requests + other.requests,
         )
 
     @classmethod
@@ -112,6 +117,7 @@ class Totals:
             bytes_out=source.number("bytes_out"),
             request_errors=source.number("request_errors"),
             total_connections=source.number("total_connections"),
+            requests=source.number("requests", 0),
         )
 
 

@@ -26,10 +26,12 @@ ids = st.uuids().map(str)
 counts = st.integers(0, 2**63 - 1)
 words = st.text(min_size=1, max_size=64)
 totals = st.builds(Totals, counts, counts, counts, counts, counts)
+own_totals = st.builds(replace, totals, requests=counts)
 listeners = st.dictionaries(ids, st.builds(ListenerBeat, words, totals), max_size=4)
+own_listeners = st.dictionaries(ids, st.builds(ListenerBeat, words, own_totals), max_size=4)
 pools = st.dictionaries(ids, st.builds(PoolBeat, words, st.dictionaries(ids, words, max_size=5)), max_size=4)
 own_beats = st.builds(
-    Heartbeat, ids, counts, counts, listeners, pools, st.just(2), st.sampled_from((None, True, False))
+    Heartbeat, ids, counts, counts, own_listeners, pools, st.just(2), st.sampled_from((None, True, False))
 )
 octavia_beats = st.builds(Heartbeat, ids, st.just(0), counts, listeners, pools, st.sampled_from((2, 3)))
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
+from typing import Any
 
 import pytest
-from scenario.conftest import PROGRAM, Lab, document
+from scenario.conftest import PROGRAM, VIP, Lab, document
+
+from lbdrivers.drivers.provider import Statistics
 
 KEY = "a-key-of-this-scenario-alone-0123456789"
 CONFIGURATION = f"""
@@ -22,6 +28,21 @@ health_check_interval = 0.2
 flush_interval = 0.2
 failover_grace = 30
 """
+#: Port of the listener that looks into nothing, so that it counts what is on the wire.
+PLAIN = 81
+#: Said to a server behind it, which answers and ends the connection.
+QUESTION = b"GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n"
+
+
+def balancer() -> dict[str, Any]:
+    """An HTTP and a TCP listener before the same servers."""
+    body = document()
+    (front,) = body["loadbalancer"]["listeners"]
+    pool = {"name": "plain", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}
+    pool["members"] = front["default_pool"]["members"]
+    listener = {"name": "plain", "protocol": "TCP", "protocol_port": PLAIN, "default_pool": pool}
+    body["loadbalancer"]["listeners"].append(listener)
+    return body
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,7 +50,7 @@ def created(lab: Lab) -> None:
     config = lab.file.with_suffix(".conf")
     config.write_text(CONFIGURATION)
     lab.options = ("--config-file", str(config))
-    lab.run("apply", lab.write(document()))
+    lab.run("apply", lab.write(balancer()))
 
 
 class Manager:
@@ -67,9 +88,34 @@ def operating(lab: Lab) -> str:
     return "" if found is None else found.statuses[identity].value
 
 
+def counted(lab: Lab) -> dict[str, Statistics]:
+    """By listener, as the health manager wrote it down."""
+    total: dict[str, Statistics] = {}
+    for amphora in lab.ledger.heard(lab.ledger.balancers()[0].id).values():
+        for listener, statistics in amphora.statistics.items():
+            total[listener] = total.get(listener, Statistics()) + statistics
+    return total
+
+
 def total_connections(lab: Lab) -> int:
-    heard = lab.ledger.heard(lab.ledger.balancers()[0].id)
-    return sum(one.total_connections for amphora in heard.values() for one in amphora.statistics.values())
+    return sum(one.total_connections for one in counted(lab).values())
+
+
+def await_heartbeats(lab: Lab, number: int) -> None:
+    """So many more of each amphora, written down."""
+
+    def sequences() -> dict[str, int]:
+        return {name: one.sequence for name, one in lab.ledger.heard(lab.ledger.balancers()[0].id).items()}
+
+    before = sequences()
+    lab.eventually(lambda: all(after >= before[name] + number for name, after in sequences().items()))
+
+
+def answer(lab: Lab, question: bytes) -> bytes:
+    """All that one connection to the TCP listener brings."""
+    with lab.world.open_from_client(VIP, PLAIN, 5.0) as connection:
+        connection.sendall(question)
+        return b"".join(iter(partial(connection.recv, 1 << 16), b""))
 
 
 def test_cut_off_it_is_offline_with_statistics_0_and_show_says_why(lab: Lab) -> None:
@@ -84,14 +130,46 @@ def test_cut_off_it_is_offline_with_statistics_0_and_show_says_why(lab: Lab) -> 
 def test_heard_it_is_online_and_the_five_counters_are_exact(lab: Lab, manager: Manager) -> None:
     lab.eventually(lambda: operating(lab) == "ONLINE")
     assert lab.client().burst(40) == {"web-1": 20, "web-2": 20}
-    lab.eventually(lambda: total_connections(lab) >= 50)
+    answers = [answer(lab, QUESTION) for _ in range(7)]
+    assert all(one.endswith((b"web-1\n", b"web-2\n")) for one in answers)
+    listeners = {one["name"]: one["id"] for one in lab.ask("stats", "web")["listeners"]}
+    with lab.world.open_from_client(VIP, PLAIN, 5.0):
+        # To the byte: what seven connections have carried, and one that is open and silent.
+        wire = Statistics(1, 7 * len(QUESTION), sum(map(len, answers)), 0, 8)
+        lab.eventually(lambda: counted(lab).get(listeners["plain"]) == wire)
+        await_heartbeats(lab, 2)
+        told = {one["name"]: one for one in lab.ask("stats", "web")["listeners"]}
+        assert {name: told["plain"][name] for name in asdict(wire)} == asdict(wire)
     assert lab.ask("show", "web")["operating_status"] == "ONLINE"
-    total = lab.ask("stats", "web")["total"]
-    assert (total["total_connections"], total["request_errors"], total["active_connections"]) == (50, 0, 0)
-    # Every request and every answer of one server is as long as every other.
-    assert total["bytes_in"] % 50 == 0 and total["bytes_in"] > 0
-    assert total["bytes_out"] % 25 == 0 and total["bytes_out"] > total["bytes_in"]
     assert "no health manager" not in lab.run("show", "web").stdout
+    # The ten that came while nobody was heard are in it. Bytes of HTTP are those of HAProxy's own form of a message.
+    web = counted(lab)[listeners["http"]]
+    assert (web.total_connections, web.requests, web.request_errors, web.active_connections) == (50, 50, 0, 0)
+    assert web.bytes_in % 50 == 0 and web.bytes_in > 0
+    assert web.bytes_out % 25 == 0 and web.bytes_out > web.bytes_in
+
+
+def test_requests_and_errors_are_counted_and_not_connections_alone(lab: Lab, manager: Manager) -> None:
+    (listener,) = [one["id"] for one in lab.ask("stats", "web")["listeners"] if one["name"] == "http"]
+    before = counted(lab)[listener]
+    connection = http.client.HTTPConnection(VIP)
+    connection.sock = lab.world.open_from_client(VIP, 80, 5.0)
+    for _ in range(3):
+        connection.request("GET", "/")
+        assert connection.getresponse().read() in (b"web-1\n", b"web-2\n")
+    connection.close()
+    with lab.world.open_from_client(VIP, 80, 5.0) as raw:
+        raw.sendall(b"no request\r\n\r\n")
+        assert raw.recv(1 << 16).startswith(b"HTTP/1.1 400 ")
+    wanted = (before.total_connections + 2, before.requests + 4, before.request_errors + 1)
+
+    def found() -> tuple[int, int, int]:
+        now = counted(lab)[listener]
+        return now.total_connections, now.requests, now.request_errors
+
+    lab.eventually(lambda: found() == wanted)
+    await_heartbeats(lab, 2)
+    assert found() == wanted
 
 
 def test_top_tells_rates_between_heartbeats(lab: Lab, manager: Manager) -> None:
@@ -108,6 +186,7 @@ def test_top_tells_rates_between_heartbeats(lab: Lab, manager: Manager) -> None:
     holder, other = sorted(found["appliances"], key=lambda one: not one["holds_vip"])
     assert found["rates"]["connections"] == pytest.approx(holder["rates"]["connections"])
     assert holder["rates"]["connections"] > 5
+    assert found["rates"]["requests"] == pytest.approx(found["rates"]["connections"])
     assert found["rates"]["bytes_out"] > found["rates"]["bytes_in"] > 0
     assert other["rates"]["connections"] == 0
     assert all(time.time() - one["heard_at"] < 10 for one in (holder, other))

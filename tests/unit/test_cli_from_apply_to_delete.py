@@ -145,6 +145,7 @@ def test_from_apply_to_delete(run: Run, tmp_path: Path) -> None:
         "bytes_out",
         "request_errors",
         "total_connections",
+        "requests",
     }
     assert "total" in run("stats", "web").stdout
 

@@ -69,7 +69,7 @@ def test_without_an_address_nothing_is_served() -> None:
 
 
 MEASURED = tuple(
-    ListenerStatistics("lb", appliance, "front", Statistics(1, 10, 20, 0, 3), at=100.0) for appliance in "ab"
+    ListenerStatistics("lb", appliance, "front", Statistics(1, 10, 20, 0, 3, 9), at=100.0) for appliance in "ab"
 )
 
 
@@ -78,7 +78,7 @@ def test_the_sink_log(caplog) -> None:
         LogSink(context()).take(MEASURED[:1])
     line = (
         "load_balancer=lb listener=front appliance=a active_connections=1 bytes_in=10 bytes_out=20 request_errors=0 "
-        "total_connections=3"
+        "total_connections=3 requests=9"
     )
     assert caplog.messages == [line]
 
@@ -91,6 +91,7 @@ def test_the_sink_prometheus_sums_the_amphorae_of_a_listener_and_forgets_who_is_
     found = {metric.name: dict(metric.values) for metric in sink.metrics()}
     assert found["listener_bytes_out"] == {("lb", "front"): 40.0}
     assert found["listener_active_connections"] == {("lb", "front"): 2.0}
+    assert found["listener_requests"] == {("lb", "front"): 18.0}
     now[0] += 3700
     sink.take((replace(MEASURED[0], at=now[0]),))
     found = {metric.name: dict(metric.values) for metric in sink.metrics()}

@@ -26,6 +26,7 @@ class Rates:
     bytes_in: float = 0.0
     bytes_out: float = 0.0
     request_errors: float = 0.0
+    requests: float = 0.0
 
     def __add__(self, other: Rates) -> Rates:
         return Rates(
@@ -33,6 +34,7 @@ class Rates:
             self.bytes_in + other.bytes_in,
             self.bytes_out + other.bytes_out,
             self.request_errors + other.request_errors,
+            self.requests + other.requests,
         )
 
 
@@ -77,6 +79,7 @@ class Series:
             (after.bytes_in - before.bytes_in) / span,
             (after.bytes_out - before.bytes_out) / span,
             (after.request_errors - before.request_errors) / span,
+            (after.requests - before.requests) / span,
         )
 
 
@@ -86,6 +89,7 @@ def _fell(before: Statistics, after: Statistics) -> bool:
         or after.bytes_in < before.bytes_in
         or after.bytes_out < before.bytes_out
         or after.request_errors < before.request_errors
+        or after.requests < before.requests
     )
 
 

@@ -25,8 +25,8 @@ from lbdrivers.model.status import ProvisioningStatus
 
 _QUIET, _UNEASY, _BAD = "dim", "yellow", "bold red"
 _BLOCKS = " ▁▂▃▄▅▆▇█"
-#: Narrowest screens, in columns, on which an address, the errors and a trend are shown as well.
-_ADDRESS, _ERRORS, _TRENDS = 104, 88, 124
+#: Narrowest screens, in columns, on which requests, errors, an address and a trend are shown as well.
+_REQUESTS, _ERRORS, _ADDRESS, _TRENDS = 88, 96, 112, 132
 #: Narrowest screen on which totals have a trend beside them.
 _SUMS = 96
 #: Lines of trouble at most; columns of a trend.
@@ -40,6 +40,7 @@ class Order(enum.StrEnum):
 
     NAME = "name"
     CONNECTIONS = "connections/s"
+    REQUESTS = "requests/s"
     BYTES = "bytes/s"
     STATUS = "status"
 
@@ -127,6 +128,7 @@ def _title(picture: Picture, width: int) -> Table:
         Text.assemble((f"{name} ", _QUIET), (value, "bold"))
         for name, value in (
             ("conn/s", _number(total.connections)),
+            ("req/s", _number(total.requests)),
             ("open", f"{sum(one.open_connections for one in picture.readings):,}"),
             ("in/s", _size(total.bytes_in)),
             ("out/s", _size(total.bytes_out)),
@@ -255,7 +257,9 @@ def _ordered(readings: Sequence[Reading], order: Order) -> list[Reading]:
 
     def busy(one: Reading) -> float:
         rates = one.rates or Rates()
-        return -rates.connections if order is Order.CONNECTIONS else -(rates.bytes_in + rates.bytes_out)
+        if order is Order.CONNECTIONS:
+            return -rates.connections
+        return -rates.requests if order is Order.REQUESTS else -(rates.bytes_in + rates.bytes_out)
 
     return sorted(named, key=busy)
 
@@ -267,7 +271,8 @@ def _table(rows: Sequence[_Row], width: int) -> Table:
     if width >= _ADDRESS:
         table.add_column("ADDRESS", no_wrap=True, overflow="ellipsis", max_width=24)
     table.add_column("STATUS", no_wrap=True, min_width=11)
-    for title, least in (("CONN/S", 7), ("OPEN", 5), ("IN/S", 8), ("OUT/S", 8)):
+    numbers = (("CONN/S", 7), *((("REQ/S", 7),) if width >= _REQUESTS else ()), ("OPEN", 5), ("IN/S", 8), ("OUT/S", 8))
+    for title, least in numbers:
         table.add_column(title, justify="right", no_wrap=True, min_width=least)
     if width >= _ERRORS:
         table.add_column("ERR/S", justify="right", no_wrap=True, min_width=5)
@@ -286,6 +291,8 @@ def _cells(row: _Row, width: int) -> Iterator[RenderableType]:
     yield row.status
     rates = row.rates
     yield "-" if rates is None else _number(rates.connections)
+    if width >= _REQUESTS:
+        yield "-" if rates is None else _number(rates.requests)
     yield "-" if row.connections is None else f"{row.connections:,}"
     yield "-" if rates is None else _size(rates.bytes_in)
     yield "-" if rates is None else _size(rates.bytes_out)
