@@ -26,7 +26,7 @@ from lbdrivers_amphora.decide.failover import Decision, Observer, decide
 from lbdrivers_amphora.decide.health import Outline
 from lbdrivers_amphora.health import words
 from lbdrivers_amphora.health.findings import Listening
-from lbdrivers_amphora.health.journal import Journal
+from lbdrivers_amphora.health.journal import Fleet, Journal
 from lbdrivers_amphora.health.listener import Batch, Crew, Floors, Listener
 from lbdrivers_amphora.health.sinks import Sinks
 from lbdrivers_amphora.health.strays import Strays
@@ -63,9 +63,8 @@ class HealthManager:
         self._settings, heartbeats = read_manager(context.drivers.configuration)
         amphora = read(context.drivers.configuration)
         compute = context.drivers.load("lbdrivers.compute", amphora.compute_driver)
-        if self._settings.failover_threads:
-            # What failovers are done by is imported here, in the main thread, and not in theirs.
-            context.drivers.load("lbdrivers.providers", AmphoraProvider.name)
+        # Who asks for a failover asks the provider whether it can: imported now, and not while somebody is dead.
+        context.drivers.load("lbdrivers.providers", AmphoraProvider.name)
         self._journal = Journal(context.store, context.store.records, heartbeats)
         vantages = compute if isinstance(compute, Vantage) else None
         settings, wall = self._settings, context.drivers.now
@@ -79,6 +78,7 @@ class HealthManager:
         self._counts: dict[int, Mapping[str, int]] = {}
         self._trouble_heard = ""
         self._watch = Watch(self._settings.policy.timeout)
+        self._fleet: Fleet | None = None
         self._lock = threading.Lock()
         self._ways: Counter[Way] = Counter()
         self._changing_over = heartbeats.previous is not None
@@ -86,9 +86,10 @@ class HealthManager:
         self._told = Decision()
         self._damper = Damper()
         self._written = time.monotonic()
-        self._seen: float | None = None
-        self._look_interval = max(self._settings.check_interval, min(_LOOK, self._settings.policy.timeout / 12))
-        self._seeing = 0.0
+        timeout = self._settings.policy.timeout
+        self._look_interval = max(self._settings.check_interval, min(_LOOK, timeout / 12))
+        self._longest_gap = self._look_interval + max(1.0, timeout / 4)
+        self._seen = self._seeing = 0.0
         self._sinks = Sinks(context, self._settings.sinks)
         context.exposure.metrics.append(self._metrics)
         context.exposure.health = self._health
@@ -175,9 +176,8 @@ class HealthManager:
 
     def _see(self, now: float) -> None:
         """What others heard is in the store: while that was out of reach, for whatever reason, they went unheard."""
-        before, self._seen = self._seen, now
-        gap = 0.0 if before is None else now - before
-        if gap > self._look_interval + max(1.0, self._settings.policy.timeout / 4):
+        gap, self._seen = now - self._seen, now
+        if gap > self._longest_gap:
             self._seeing = now
             self._tell(f"the store was out of reach for {gap:.0f} s; who is silent is judged anew")
 
@@ -185,28 +185,30 @@ class HealthManager:
 
     def _keep(self) -> None:
         settings, stop = self._settings, self._context.stop
-        restored, checked = False, 0.0
+        pause = min(settings.flush_interval, settings.check_interval)
+        restored, due = False, 0.0
         while not stop.is_set():
             began = time.monotonic()
             try:
                 if not restored:
                     self._begin()
-                    restored, checked = True, began
+                    restored, due = True, began
+                # First of all, as whoever is dead waits for it; a round that is due within half a pause is due.
+                if began > due - pause / 2:
+                    due = max(due + settings.check_interval, began)
+                    self._decide()
                 self._settle()
                 self._flush()
-                if began - checked >= settings.check_interval:
-                    checked = began
-                    self._decide()
+                if time.monotonic() - self._seen >= self._look_interval:
+                    self._look()
                 self._in_trouble("")
             except TemporaryError as error:
                 self._in_trouble(f"the database is away: {error.operator}")
-                checked = began
             except PermanentError as error:
                 if not restored:
                     raise
                 self._in_trouble(error.operator)
-            pause = 0.0 if self._hurry else min(settings.flush_interval, settings.check_interval)
-            stop.wait(max(0.0, pause - (time.monotonic() - began)))
+            stop.wait(0.0 if self._hurry else max(0.0, pause - (time.monotonic() - began)))
         try:
             self._flush()
         except DriverError as error:
@@ -224,26 +226,29 @@ class HealthManager:
     def _begin(self) -> None:
         self._context.store.migrate()
         heard, operating = self._journal.restore()
-        expected, standings = self._journal.expected()
+        fleet = self._fleet = self._journal.fleet()
+        self._seen = time.monotonic()
         with self._lock:
-            self._watch.expect(expected, standings, time.monotonic())
+            self._watch.expect(fleet.expected, fleet.standings, self._seen)
             self._watch.restore(heard, operating)
         floors = {one.amphora_id: (one.epoch, one.sequence) for one in heard}
-        self._know(expected, floors)
-        self._context.say(f"watching {len(expected)} amphorae")
+        self._know(fleet.expected, floors)
+        self._context.say(f"watching {len(fleet.expected)} amphorae")
 
     def _look(self) -> None:
         """See what there is to watch now."""
-        expected, standings = self._journal.expected()
+        fleet = self._journal.fleet()
         now = time.monotonic()
         self._see(now)
-        with self._lock:
-            self._watch.expect(expected, standings, now)
-        self._know(expected)
+        if fleet is not self._fleet:
+            self._fleet = fleet
+            with self._lock:
+                self._watch.expect(fleet.expected, fleet.standings, now)
+            self._know(fleet.expected)
         self._strays.look(now)
         if now - self._tidied > _TIDYING:
             self._tidied = now
-            self._journal.forget_others(one.amphora_id for one in expected)
+            self._journal.forget_others(one.amphora_id for one in fleet.expected)
             self._journal.forget_listeners(self._context.drivers.now() - 10 * _TIDYING)
 
     def _settle(self) -> None:
@@ -287,26 +292,26 @@ class HealthManager:
 
     def _decide(self) -> None:
         policy, now = self._settings.policy, time.monotonic()
-        full = now - (self._seen or 0.0) >= self._look_interval
-        if full:
+        if now - self._seen > self._longest_gap:
             self._look()
         decision = self._judge(now)
         # What others have heard is asked of those that it matters for now; of all, once in a while.
+        full = now - self._seen >= self._look_interval
         asked = decision.silent if full else {*decision.failovers, *set(decision.silent) - set(self._told.silent)}
         if asked:
             heard = self._journal.heard(list(asked))
             with self._lock:
-                for one in heard:
-                    self._watch.heard_elsewhere(one, now)
-            decision = self._judge(now)
+                news = [self._watch.heard_elsewhere(one, now) for one in heard]
+            decision = self._judge(now) if any(news) else decision
         before, self._told = self._told, decision
         self._say(words.of_decision(before, decision, dry_run=policy.dry_run))
         if decision.blind:
             return
         with self._lock:
-            self._watch.mark_silent(decision.silent)
-        self._settle()
-        self._flush()
+            fresh = self._watch.mark_silent(decision.silent)
+        if fresh:
+            self._settle()
+            self._flush()
         if decision.failovers:
             due = self._journal.still_due(decision.failovers)
             for amphora_id in decision.failovers:
@@ -316,8 +321,8 @@ class HealthManager:
     def _judge(self, now: float) -> Decision:
         policy = self._settings.policy
         with self._lock:
-            subjects = self._watch.subjects(now, policy.timeout)
-        return decide(policy, self._observer(now), subjects, self._told.memory, now)
+            subjects, others = self._watch.subjects(now, policy.overdue)
+        return decide(policy, self._observer(now), subjects, self._told.memory, now, others)
 
     def _fail_over(self, amphora_id: str, load_balancer_id: str, now: float) -> None:
         self._failovers += 1

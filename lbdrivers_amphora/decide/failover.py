@@ -10,8 +10,8 @@ no more than is usual were overdue.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 #: The breaker of all zones together.
@@ -41,6 +41,16 @@ class Policy:
     least: int = 5
     threshold: int | None = None
     dry_run: bool = False
+
+    @property
+    def overdue(self) -> float:
+        """Seconds of silence after which somebody is overdue: at most an interval less than those that are silent.
+
+        A quarter of an interval more is for heartbeats and looks that come late; nobody who misses no more than one
+        heartbeat is overdue, however short the timeout is.
+        """
+        late = 1.25 * self.interval
+        return min(self.timeout, max(late, self.timeout - late))
 
 
 @dataclass(frozen=True)
@@ -110,17 +120,26 @@ class Decision:
 
 
 def decide(
-    policy: Policy, observer: Observer, subjects: Iterable[Subject], memory: Memory | None = None, now: float = 0.0
+    policy: Policy,
+    observer: Observer,
+    subjects: Iterable[Subject],
+    memory: Memory | None = None,
+    now: float = 0.0,
+    others: Mapping[str, int] | None = None,
 ) -> Decision:
     """What to do about who is silent.
 
+    :param subjects: everybody, or those at least who may be overdue.
     :param memory: of the decision before; None: this is the first one.
     :param now: seconds, by a clock that never jumps.
+    :param others: zone -> how many there are besides, all of whom have been heard within ``Policy.overdue``.
     """
     known = tuple(subjects)
     silent = sorted((one for one in known if is_silent(policy, one)), key=lambda one: (-one.silence, one.amphora_id))
     names = tuple(one.amphora_id for one in silent)
-    memory = _remembered(policy, memory or Memory(), known, now) if silent else _fresh(policy, memory or Memory(), now)
+    memory = _fresh(policy, memory or Memory(), now)
+    if silent:
+        memory = _remembered(policy, memory, known, others or {}, now)
     if observer.listening < policy.timeout:
         why = f"has listened for {observer.listening:.0f} s of {policy.timeout:.0f} s"
         return Decision(silent=names, blind=why, memory=memory)
@@ -133,15 +152,16 @@ def decide(
     return Decision(() if policy.dry_run else due, names, breakers, memory=memory)
 
 
-def _remembered(policy: Policy, before: Memory, known: Iterable[Subject], now: float) -> Memory:
+def _remembered(
+    policy: Policy, fresh: Memory, subjects: Sequence[Subject], others: Mapping[str, int], now: float
+) -> Memory:
     """The memory with what is to be seen now, when somebody is silent."""
-    fresh, subjects = _fresh(policy, before, now), tuple(known)
     overdue = [one for one in subjects if is_overdue(policy, one)]
-    tripped = {zone: Trip(now, why) for zone, why in open_breakers(policy, subjects, overdue).items()}
+    tripped = {zone: Trip(now, why) for zone, why in open_breakers(policy, subjects, overdue, others).items()}
     # Whoever is being replaced already fell silent before the others.
     together = [one for one in subjects if one.asked is None]
     nobody = fresh.nobody
-    if len(together) > 1 and all(is_overdue(policy, one) for one in together):
+    if len(together) > 1 and not any(others.values()) and all(is_overdue(policy, one) for one in together):
         nobody = Trip(now, f"hears nobody at all: {len(together)} amphorae fell silent together")
     return Memory({**fresh.breakers, **tripped}, nobody)
 
@@ -164,35 +184,26 @@ def is_silent(policy: Policy, subject: Subject) -> bool:
 
 
 def is_overdue(policy: Policy, subject: Subject) -> bool:
-    """Whether it is silent, or fell silent with those that have just been found so: at most an interval after them.
-
-    A quarter of an interval more is for heartbeats and looks that come late; nobody who misses no more than one
-    heartbeat is overdue, however short the timeout is.
-    """
-    late = 1.25 * policy.interval
-    return subject.silence > min(policy.timeout, max(late, policy.timeout - late)) + (
-        0.0 if subject.heard else policy.grace
-    )
+    """Whether it is silent, or fell silent with those that have just been found so."""
+    return subject.silence > policy.overdue + (0.0 if subject.heard else policy.grace)
 
 
 def _is_due(policy: Policy, subject: Subject) -> bool:
     return not subject.busy and (subject.asked is None or subject.asked >= policy.retry)
 
 
-def open_breakers(policy: Policy, known: Iterable[Subject], overdue: Iterable[Subject]) -> dict[str, str]:
-    """Zone -> why its breaker is open; ``EVERYWHERE`` for all zones."""
-    totals: dict[str, int] = defaultdict(int)
-    counts: dict[str, int] = defaultdict(int)
-    for one in known:
-        totals[one.zone] += 1
-    for one in overdue:
-        counts[one.zone] += 1
+def open_breakers(
+    policy: Policy, known: Iterable[Subject], overdue: Iterable[Subject], others: Mapping[str, int]
+) -> dict[str, str]:
+    """Zone -> why its breaker is open; ``EVERYWHERE`` for all zones. :param others: see :func:`decide`."""
+    totals, counts = Counter(others), Counter(one.zone for one in overdue)
+    totals.update(one.zone for one in known)
     found = {
         zone: f"{counts[zone]} of {total} amphorae are silent"
         for zone, total in totals.items()
         if zone != EVERYWHERE and _too_many(policy, counts[zone], total)
     }
-    everybody, nobody_hears = sum(totals.values()), sum(counts.values())
+    everybody, nobody_hears = totals.total(), counts.total()
     beyond = policy.threshold is not None and nobody_hears >= policy.threshold
     if beyond or _too_many(policy, nobody_hears, everybody):
         found[EVERYWHERE] = f"{nobody_hears} of {everybody} amphorae are silent"

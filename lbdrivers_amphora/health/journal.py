@@ -6,7 +6,7 @@ what has changed; everything that was measured since is one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,7 +16,6 @@ from lbdrivers.model.status import ProvisioningStatus
 from lbdrivers.store.store import Store
 from lbdrivers_amphora.health.findings import Finding, Heard, Listening, Operating
 from lbdrivers_amphora.health.watch import Changes, Expected, Standing
-from lbdrivers_amphora.heartbeat_keys import Way
 from lbdrivers_amphora.heartbeat_settings import HeartbeatSettings
 from lbdrivers_amphora.records import KIND_AMPHORA, KIND_GONE, Amphora, AmphoraStatus, Gone
 
@@ -27,13 +26,20 @@ _PENDING = frozenset(
 )
 
 
+@dataclass(frozen=True)
+class Fleet:
+    """The amphorae that serve, and how their load balancers stand."""
+
+    expected: tuple[Expected, ...]
+    standings: Mapping[str, Standing]
+
+
 @dataclass(frozen=True, slots=True)
 class _Looked:
-    """An amphora, as its record of that version has it."""
+    """An amphora, as its record of that version has it. ``expected``: None when it does not serve."""
 
     version: int
-    serves: bool
-    way: Way
+    expected: Expected | None
 
 
 class Journal:
@@ -44,33 +50,34 @@ class Journal:
         self._records = records
         self._heartbeats = heartbeats
         self._looked: dict[str, _Looked] = {}
+        self._found: tuple[object, Fleet] | None = None
 
-    def expected(self) -> tuple[list[Expected], dict[str, Standing]]:
-        """The amphorae that serve, and how their load balancers stand."""
-        versions, looked = self._records.versions(KIND_AMPHORA), self._looked
+    def fleet(self) -> Fleet:
+        """What there is to watch; the same object as before when nothing has changed since."""
+        versions, standings = self._records.versions(KIND_AMPHORA), self._store.standings()
+        if self._found is not None and self._found[0] == (versions, standings):
+            return self._found[1]
+        looked = self._looked
         self._look_at(
             [name for name, (_, version) in versions.items() if name not in looked or looked[name].version != version]
         )
         self._looked = looked = {name: one for name, one in looked.items() if name in versions}
-        expected = [
-            Expected(name, owner, looked[name].way)
-            for name, (owner, _) in versions.items()
-            if name in looked and looked[name].serves
-        ]
-        standings = {
-            identity: Standing(generation, status is not ProvisioningStatus.ACTIVE, status in _PENDING)
-            for identity, (generation, status) in self._store.standings().items()
-        }
-        return expected, standings
+        fleet = Fleet(
+            tuple(one.expected for one in looked.values() if one.expected is not None),
+            {
+                identity: Standing(generation, status is not ProvisioningStatus.ACTIVE, status in _PENDING)
+                for identity, (generation, status) in standings.items()
+            },
+        )
+        self._found = (versions, standings), fleet
+        return fleet
 
     def _look_at(self, changed: list[str]) -> None:
         for record in self._records.several(KIND_AMPHORA, changed):
             amphora = Amphora.model_validate(record.data)
-            self._looked[record.id] = _Looked(
-                record.version,
-                _serves(amphora),
-                self._heartbeats.way(amphora.told_heartbeats),
-            )
+            way = self._heartbeats.way(amphora.told_heartbeats)
+            expected = Expected(record.id, record.owner, way) if _serves(amphora) else None
+            self._looked[record.id] = _Looked(record.version, expected)
 
     def recorded(self) -> frozenset[str]:
         """Ids of all amphorae that had a record when there was last looked, those that do not serve, too."""

@@ -187,13 +187,17 @@ class Watch:
             amphora.view = view_of_beat(beat)
             self._unsettled.add(amphora.expected.load_balancer_id)
 
-    def heard_elsewhere(self, found: Heard, now: float) -> None:
+    def heard_elsewhere(self, found: Heard, now: float) -> bool:
         """This is what was written of an amphora last: if neither we wrote it nor was it there when we looked last,
-        another health manager has heard it since. Clocks of several machines are not compared."""
+        another health manager has heard it since. Clocks of several machines are not compared.
+
+        :returns: whether that is so.
+        """
         amphora = self._amphorae.get(found.amphora_id)
         if amphora is None or found.silent or found.at in (amphora.at, amphora.stamp):
-            return
+            return False
         amphora.stamp, amphora.elsewhere = found.at, now
+        return True
 
     # -- what follows -----------------------------------------------------------------------------
 
@@ -264,41 +268,40 @@ class Watch:
         pending = balancer.standing is None or balancer.standing.pending
         return [view for view in fresh if is_complete(outline, view, pending=pending)] or fresh
 
-    def subjects(self, now: float, beyond: float | None = None) -> tuple[Subject, ...]:
-        """Everybody, as a decision about failovers wants it.
+    def subjects(self, now: float, beyond: float = -1.0) -> tuple[tuple[Subject, ...], Counter[str]]:
+        """Those that have not been heard for so many seconds, as a decision about failovers wants them; and how many
+        others there are, by zone. Of a large fleet these are nearly all, so that no more is made of them."""
+        quiet = {name: one for name, one in self._amphorae.items() if now - (one.last or one.since) > beyond}
+        others: Counter[str] = Counter()
+        for balancer in self._balancers.values():
+            others[balancer.zone] += len(balancer.amphorae)
+        found = tuple(self._subject(name, one, now) for name, one in quiet.items())
+        others.subtract(one.zone for one in found)
+        return found, others
 
-        :param beyond: nobody, if all have been heard within so many seconds: there is nothing to decide then, and of a
-            large fleet that is found out much quicker.
-        """
-        found = []
-        if beyond is not None and all(now - (one.last or one.since) <= beyond for one in self._amphorae.values()):
-            return ()
-        for name, amphora in self._amphorae.items():
-            balancer = self._balancers[amphora.expected.load_balancer_id]
-            asked = None if amphora.asked is None else now - amphora.asked
-            last = amphora.last
-            found.append(
-                Subject(
-                    name,
-                    amphora.expected.load_balancer_id,
-                    balancer.zone,
-                    now - (last or amphora.since),
-                    heard=last is not None,
-                    asked=asked,
-                    busy=balancer.standing is None or balancer.standing.busy or amphora.expected.way is Way.OTHER,
-                )
-            )
-        return tuple(found)
+    def _subject(self, name: str, amphora: _Amphora, now: float) -> Subject:
+        balancer, last = self._balancers[amphora.expected.load_balancer_id], amphora.last
+        return Subject(
+            name,
+            amphora.expected.load_balancer_id,
+            balancer.zone,
+            now - (last or amphora.since),
+            heard=last is not None,
+            asked=None if amphora.asked is None else now - amphora.asked,
+            busy=balancer.standing is None or balancer.standing.busy or amphora.expected.way is Way.OTHER,
+        )
 
-    def mark_silent(self, amphorae: Iterable[str]) -> None:
-        """These have been found silent: their word counts no more."""
+    def mark_silent(self, amphorae: Iterable[str]) -> bool:
+        """These have been found silent: their word counts no more. :returns: whether that is new of any."""
+        fresh = False
         for name in amphorae:
             amphora = self._amphorae[name]
             if not amphora.silent:
-                amphora.silent = True
+                fresh = amphora.silent = True
                 self.incomplete.discard(name)
                 self._touched.add(name)
                 self._unsettled.add(amphora.expected.load_balancer_id)
+        return fresh
 
     def mark_asked(self, amphora_id: str, now: float) -> None:
         """A failover of this one has been asked for."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lbdrivers_amphora.decide.failover import EVERYWHERE, Observer, Policy, Subject, decide
+from lbdrivers_amphora.decide.failover import EVERYWHERE, Memory, Observer, Policy, Subject, Trip, decide
 
 POLICY = Policy(timeout=60, grace=120, retry=300, share=0.2, least=5)
 LISTENED = Observer(listening=60.0)
@@ -171,3 +172,16 @@ def test_laws(known: list[Subject], listening: float) -> None:
     assert not (decision.blind and decision.failovers)
     assert len(decision.failovers) <= max(POLICY.least - 1, POLICY.share * len(known))
     assert not any(by_id[name].zone in decision.open or by_id[name].busy for name in decision.failovers)
+
+
+@given(subjects, st.floats(0, 200), st.booleans())
+def test_of_those_that_are_not_overdue_their_number_is_enough(
+    known: list[Subject], listening: float, tripped: bool
+) -> None:
+    """Of a fleet nearly all have just been heard; what is decided does not need each of them."""
+    known = [replace(one, heard=True, asked=None) if one.silence <= POLICY.overdue else one for one in known]
+    memory = Memory({EVERYWHERE: Trip(70.0, "as many as that")} if tripped else {})
+    quiet = [one for one in known if one.silence > POLICY.overdue]
+    others = Counter(one.zone for one in known if one.silence <= POLICY.overdue)
+    observer = Observer(listening)
+    assert decide(POLICY, observer, quiet, memory, 100.0, others) == decide(POLICY, observer, known, memory, 100.0)

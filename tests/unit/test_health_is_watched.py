@@ -12,7 +12,7 @@ from support.bundles import listener, member, monitor, pool, tree
 
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.status import OperatingStatus as Status
-from lbdrivers_amphora.decide.failover import EVERYWHERE, Memory, Observer, Policy, Subject, Trip, decide
+from lbdrivers_amphora.decide.failover import Subject
 from lbdrivers_amphora.decide.health import Outline
 from lbdrivers_amphora.health.findings import Heard, Operating
 from lbdrivers_amphora.health.watch import Expected, Standing, Watch
@@ -56,7 +56,7 @@ def settle(watch: Watch, now: float, whole: LoadBalancer = TREE) -> dict[str, St
 
 
 def silence(watch: Watch, now: float) -> dict[str, float]:
-    return {one.amphora_id: one.silence for one in watch.subjects(now)}
+    return {one.amphora_id: one.silence for one in watch.subjects(now)[0]}
 
 
 def test_a_steady_fleet_leaves_no_statuses_to_find() -> None:
@@ -237,27 +237,19 @@ def test_it_counts_from_when_it_was_first_expected_and_zones_come_from_trees() -
     watch = watching(whole=zoned)
     watch.hear(beat(), 5.0, 5.0)
     settle(watch, 5.0, zoned)
-    assert set(watch.subjects(9.0)) == {
+    assert set(watch.subjects(9.0)[0]) == {
         Subject(FIRST, zoned.id, "north", 4.0),
         Subject(SECOND, zoned.id, "north", 9.0, heard=False),
     }
 
 
-@given(st.floats(0, 200), st.floats(0, 200), st.floats(0, 200), st.integers(0, 100))
-def test_where_nobody_is_silent_it_is_decided_the_same_without_a_look_at_each(
-    first: float, elsewhere: float, more: float, grace: int
-) -> None:
-    watch = watching()
-    watch.hear(beat(), first, first)
-    watch.heard_elsewhere(Heard(SECOND, TREE.id, at=77.0), elsewhere)
-    now, policy = max(first, elsewhere) + more, Policy(timeout=TIMEOUT, grace=grace)
-    memory = Memory({EVERYWHERE: Trip(now - 30, "as many as that")})
-    brief, whole = watch.subjects(now, policy.timeout), watch.subjects(now)
-    assert brief in ((), whole)
-    assert (brief == ()) == (now - min(first, elsewhere) <= TIMEOUT)
-    for past in (Memory(), memory):
-        said = [decide(policy, Observer(1e9), subjects, past, now) for subjects in (brief, whole)]
-        assert said[0] == said[1]
+def test_of_those_that_are_heard_no_more_is_told_than_how_many_they_are() -> None:
+    watch = watching(whole=TREE.model_copy(update={"availability_zone": "north"}))
+    watch.hear(beat(), 5.0, 5.0)
+    settle(watch, 5.0, TREE.model_copy(update={"availability_zone": "north"}))
+    assert watch.subjects(9.0, beyond=9.0) == ((), {"north": 2})
+    (second,), others = watch.subjects(9.0, beyond=5.0)
+    assert (second.amphora_id, others) == (SECOND, {"north": 1})
 
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.floats(-1e9, 1e9)), min_size=1, max_size=12), st.floats(0, 100))
@@ -266,7 +258,7 @@ def test_what_the_clock_on_the_wall_says_decides_nothing(beats: list[tuple[float
     for sequence, (gap, wall) in enumerate(beats):
         now += gap
         watch.hear(beat(sequence=sequence), now, wall)
-    found = {one.amphora_id: one for one in watch.subjects(now + later)}
+    found = {one.amphora_id: one for one in watch.subjects(now + later)[0]}
     assert found[FIRST].silence == pytest.approx(later) and found[SECOND].silence == pytest.approx(now + later)
     assert settle(watch, now)[TREE.id] is Status.ONLINE
     assert watch.take_changes().heard[0].at == beats[-1][1]
@@ -275,7 +267,7 @@ def test_what_the_clock_on_the_wall_says_decides_nothing(beats: list[tuple[float
 def test_one_that_was_told_what_we_do_not_have_is_not_ours_to_fail_over() -> None:
     watch = watching()
     watch.expect([Expected(FIRST, TREE.id, Way.OTHER), Expected(SECOND, TREE.id)], {TREE.id: ACTIVE}, 1.0)
-    assert {one.amphora_id: one.busy for one in watch.subjects(500.0)} == {FIRST: True, SECOND: False}
+    assert {one.amphora_id: one.busy for one in watch.subjects(500.0)[0]} == {FIRST: True, SECOND: False}
     assert watch.spoken() == {Way.OTHER: 1, Way.CURRENT: 1}
 
 
@@ -292,7 +284,7 @@ def test_asking_is_forgotten_when_it_is_heard_again() -> None:
     watch.hear(beat(), 0.0, 0.0)
     watch.mark_silent([FIRST])
     watch.mark_asked(FIRST, 70.0)
-    assert {one.amphora_id: one.asked for one in watch.subjects(80.0)}[FIRST] == 10.0
+    assert {one.amphora_id: one.asked for one in watch.subjects(80.0)[0]}[FIRST] == 10.0
     watch.hear(beat(sequence=1), 90.0, 90.0)
-    assert {one.amphora_id: one.asked for one in watch.subjects(90.0)}[FIRST] is None
+    assert {one.amphora_id: one.asked for one in watch.subjects(90.0)[0]}[FIRST] is None
     assert not watch.take_changes().heard[0].silent

@@ -33,7 +33,7 @@ def beat(amphora: str = FIRST, *, whole: bool = True, status: str = "OPEN") -> H
 
 
 def seen(watch: Watch) -> dict[str, bool]:
-    return {one.amphora_id: one.heard for one in watch.subjects(10.0)}
+    return {one.amphora_id: one.heard for one in watch.subjects(10.0)[0]}
 
 
 def test_who_is_expected_no_more_is_forgotten_with_what_was_heard() -> None:
@@ -49,7 +49,7 @@ def test_who_is_expected_no_more_is_forgotten_with_what_was_heard() -> None:
 def test_one_that_is_another_load_balancers_now_counts_there() -> None:
     watch = watching()
     watch.expect((Expected(FIRST, "other"), BOTH[1]), {TREE.id: ACTIVE, "other": ACTIVE}, 1.0)
-    assert {one.load_balancer_id for one in watch.subjects(1.0) if one.amphora_id == FIRST} == {"other"}
+    assert {one.load_balancer_id for one in watch.subjects(1.0)[0] if one.amphora_id == FIRST} == {"other"}
 
 
 def test_strangers_leave_no_trace() -> None:
@@ -85,7 +85,7 @@ def test_a_header_alone_says_that_one_lives_as_long_as_it_was_whole() -> None:
     watch.hear(beat(SECOND, whole=False), 2.0, 2.0)
     assert watch.incomplete == {SECOND}
     watch.hear(Header(SECOND, 1, 1), 3.0, 3.0)
-    silences = {one.amphora_id: one.silence for one in watch.subjects(10.0)}
+    silences = {one.amphora_id: one.silence for one in watch.subjects(10.0)[0]}
     assert silences == {FIRST: 9.0, SECOND: 9.0}
 
 
@@ -116,4 +116,4 @@ def test_who_was_heard_elsewhere_is_not_silent() -> None:
     watch.heard_elsewhere(Heard(FIRST, TREE.id, 5.0), 8.0)
     watch.heard_elsewhere(Heard(FIRST, TREE.id, 5.0), 9.0)
     watch.heard_elsewhere(Heard(SECOND, TREE.id, 5.0, silent=True), 9.0)
-    assert {one.amphora_id: one.silence for one in watch.subjects(10.0)} == {FIRST: 2.0, SECOND: 10.0}
+    assert {one.amphora_id: one.silence for one in watch.subjects(10.0)[0]} == {FIRST: 2.0, SECOND: 10.0}
