@@ -62,6 +62,15 @@ def _token() -> None:
         quote.token("a\n    user root")
 
 
+def _at_once() -> None:
+    """Many words are as safe as one: each is itself again, and a text of two lines stands nowhere among others."""
+    words = ["first", "a b'\"\\ #c", "last"]
+    assert tokenize(" ".join(quote.quotes(words))) == tuple(words)
+    for hostile in ("a\n    user root", ""):
+        with pytest.raises(ValueError):
+            quote.tokens(["first", hostile, "last"])
+
+
 def _pattern() -> None:
     """A value that looks like a flag matches itself, and nothing else does."""
     with Haproxy() as running:
@@ -162,6 +171,8 @@ _MUTANTS = {
     "quote: nothing": _Mutant(quote, "quote", _bare, _spelled),
     "quote: weakly": _Mutant(quote, "quote", _weak, _spelled),
     "token: any text": _Mutant(quote, "token", Word, _token),
+    "quotes: nothing": _Mutant(quote, "quotes", list, _at_once),
+    "tokens: any text": _Mutant(quote, "tokens", lambda texts: list(map(Word, texts)), _at_once),
     "pattern: flags are not ended": _Mutant(translate_rules, "pattern", _as_pattern, _pattern),
     "regex: whatever Python takes": _Mutant(translate_rules, "regex", quote.pattern, _regex),
     "log_format: per cent is not doubled": _Mutant(log_line, "log_format", quote.token, _log_format),
