@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from support.furnished import furnished
 from lbdrivers.drivers.amphora import Bundle, Facts, Peer, Role, Topology, TrafficOptions, Vip, VrrpTimers
 from lbdrivers.features import Feature, required
 from lbdrivers.model.infra import HostRoute
-from lbdrivers.model.resources import LoadBalancer
+from lbdrivers.model.resources import CompareType, LoadBalancer, RuleType
 from lbdrivers.model.secret import Secret
 from lbdrivers_amphora.decide import tls
 from lbdrivers_amphora.haproxy import parse as haproxy_parse
@@ -40,6 +42,12 @@ _CASES = sorted((_FOLDER / "cases").glob("*.golden"))
 #: What no tree asks for, as the provider does it for every one; and what decides about options and machines
 #: before a file is written (``operator_options`` shows them).
 _IN_NO_FILE = {Feature.STATISTICS, Feature.FAILOVER, Feature.FLAVOR, Feature.AVAILABILITY_ZONE}
+#: Of rules that do not have them all.
+_COMPARISONS: dict[RuleType, Collection[CompareType]] = {
+    RuleType.FILE_TYPE: (CompareType.REGEX, CompareType.EQUAL_TO),
+    RuleType.SSL_CONN_HAS_CERT: (CompareType.EQUAL_TO,),
+    RuleType.SSL_VERIFY_RESULT: (CompareType.EQUAL_TO,),
+}
 _SECTION = re.compile(r"^--- (haproxy\.cfg|certificates/\S+|nftables\.rules|\S*keepalived\S*\.conf)\n", re.MULTILINE)
 
 
@@ -147,6 +155,21 @@ def test_every_feature_of_the_provider_has_a_case() -> None:
     for path in _CASES:
         shown |= required(_bundle(_read(path)[1]).load_balancer)
     assert not FEATURES - shown - _IN_NO_FILE
+
+
+def test_every_rule_has_a_case_with_every_comparison_as_it_is_and_inverted() -> None:
+    shown = {
+        (rule.type, rule.compare_type, rule.invert)
+        for path in _CASES
+        for listener in _bundle(_read(path)[1]).load_balancer.listeners
+        for policy in listener.l7policies
+        for rule in policy.rules
+    }
+    assert shown == {
+        (kind, comparison, inverted)
+        for kind, comparison, inverted in product(RuleType, CompareType, (True, False))
+        if comparison in _COMPARISONS.get(kind, CompareType)
+    }
 
 
 @pytest.mark.parametrize("version", haproxy.VERSIONS)
