@@ -121,7 +121,7 @@ class Store:
         text, before = self._trees.write(tree), trees.document(connection, tree.id, row.desired_tree)
         if text == before:
             if row.next_attempt is not None:
-                rows.write(connection, tree.id, _DUE_AT_ONCE)
+                self._wish(connection, row, {})
             return int(row.generation)
         objects.replace(connection, self._trees.read(before), tree)
         generation = int(row.generation) + 1

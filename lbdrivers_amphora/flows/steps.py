@@ -197,7 +197,8 @@ def remove_machine(work: Work, amphora_id: str) -> None:
 
 
 def wait_for_agent(work: Work, amphora_id: str) -> None:
-    """Wait until the machine has an address and its agent answers."""
+    """Wait until the machine has an address and its agent answers. It serves nobody yet: one that never answers is
+    removed, so that the next run boots another in its place."""
     amphora = work.amphora(amphora_id)
 
     def answer() -> Machine:
@@ -209,7 +210,11 @@ def wait_for_agent(work: Work, amphora_id: str) -> None:
         work.drivers.amphora.facts(machine, amphora.id)
         return machine
 
-    machine = _wait(work, answer)
+    try:
+        machine = _wait(work, answer)
+    except TemporaryError:
+        remove_machine(work, amphora_id)
+        raise
     work.update(amphora.model_copy(update={"management_address": machine.address}))
     work.admission.leave_build(amphora_id)
 

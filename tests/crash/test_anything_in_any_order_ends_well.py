@@ -10,7 +10,6 @@ import contextlib
 import itertools
 import tempfile
 import uuid
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,6 @@ from support.trials import tree
 
 from lbdrivers.drivers.context import Progress
 from lbdrivers.errors import PermanentError, TemporaryError
-from lbdrivers.memory.cloud import StoredAppliance
 from lbdrivers.memory.faults import Hook, nothing
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.testing.examples import rebuilt
@@ -132,13 +130,7 @@ class Operations(RuleBasedStateMachine):
     @rule(data=st.data())
     def an_agent_falls_silent(self, data: st.DataObject) -> None:
         """Its machine goes on."""
-        name = data.draw(st.sampled_from(sorted(self.plant.world.cloud.appliances.ids())))
-
-        def stranger(old: StoredAppliance | None) -> StoredAppliance:
-            assert old is not None
-            return replace(old, amphora_id="nobody", load_balancer=None)
-
-        self.plant.world.cloud.appliances.change(name, stranger)
+        self.plant.world.silence(data.draw(st.sampled_from(sorted(self.plant.world.cloud.appliances.ids()))))
 
     @rule(seconds=st.sampled_from((1.0, LEASE + 1, 100.0, 20 * 86400.0)))
     def time_passes(self, seconds: float) -> None:

@@ -123,6 +123,32 @@ def test_the_database_is_gone_for_a_minute_in_the_middle(
     expect_exactly(plant.world, NEAR, vip)
 
 
+# --- appliances
+
+
+def test_agents_fall_silent_while_they_are_built(tmp_path: Path) -> None:
+    """Whose machines go on: they serve nobody yet, so that nobody would miss them and have them failed over."""
+    for boundary in range(0, boundaries(tmp_path, None, wants(NEAR)), 3):
+        plant = Plant(tmp_path / f"at-{boundary}")
+
+        def silence(plant: Plant = plant) -> None:
+            for machine in plant.world.cloud.appliances.ids():
+                plant.world.silence(machine)
+
+        engine = plant.engine(Meanwhile(boundary, silence))
+        engine.submit(NEAR)
+        engine.run(NEAR.id)
+        serving = (entry := plant.entry(NEAR.id)) is not None and entry.settled
+        plant.work(plant.engine())
+        if serving:  # it was too late to see it
+            plant.engine().failover(NEAR.id)
+            plant.work(plant.engine())
+        entry = plant.entry(NEAR.id)
+        assert entry is not None and entry.settled and entry.cause is None, (boundary, entry)
+        expect_exactly(plant.world, NEAR)
+        plant.close()
+
+
 # --- several wishes at once
 
 

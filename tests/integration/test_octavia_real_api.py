@@ -17,6 +17,9 @@ from typing import Any
 
 import pytest
 
+from lbdrivers import settings
+from lbdrivers.store.store import Store
+
 ROOT = Path(__file__).parents[2]
 SERVER = ROOT / "tests" / "support" / "octavia_server.py"
 #: SQLAlchemy 2.1 has dropped what Octavia's queries use; the last three are for its tables' first rows.
@@ -34,7 +37,7 @@ auth_strategy = noauth
 enabled_provider_drivers = lbdrivers_memory:Memory.
 default_provider_driver = lbdrivers_memory
 [database]
-connection = sqlite:///{folder}/octavia.sqlite
+connection = sqlite:///{folder}/octavia.sqlite?timeout=60
 [controller_worker]
 network_driver = network_noop_driver
 [certificates]
@@ -59,9 +62,13 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 @dataclass(frozen=True)
 class Api:
-    """Octavia's API. ``call`` gives the decoded answer, None for an empty one."""
+    """Octavia's API. ``call`` gives the decoded answer, None for an empty one.
+
+    :param ours: the configuration of our provider under it.
+    """
 
     url: str
+    ours: Path
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -130,7 +137,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         for role in ("driver-agent", "api"):
             with (folder / f"{role}.out").open("wb") as output:
                 running.append(subprocess.Popen(command(role), env=environment, stdout=output, stderr=output))
-        found = Api(f"http://127.0.0.1:{port}")
+        found = Api(f"http://127.0.0.1:{port}", folder / "lbdrivers.conf")
         eventually(lambda: answers(port), f"the API does not answer; see {folder}")
         eventually((folder / "get.sock").exists, f"the driver agent does not listen; see {folder}")
         yield found
@@ -213,3 +220,60 @@ def test_a_whole_tree_in_one_request_and_a_failover(api: Api) -> None:
     api.settle(path)
     api.call("DELETE", f"{path}?cascade=true")
     eventually(lambda: not api.is_there(path), "the load balancer stays")
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """Octavia's words for one kind of profile, and data that ours takes, and refuses."""
+
+    word: str
+    path: str
+    data: dict[str, Any]
+    refused: dict[str, Any]
+
+    @property
+    def profile(self) -> str:
+        return "flavorprofile" if self.word == "flavor" else "availability_zone_profile"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Profiles("flavor", "/flavor", {"appliances": 2}, {"appliances": 9}),
+        Profiles("availability_zone", "/availabilityzone", {"compute_zone": "here"}, {"planet": "Mars"}),
+    ],
+    ids=lambda kind: kind.word,
+)
+def test_flavors_and_zones_have_our_schema_and_reach_our_provider(api: Api, kind: Profiles) -> None:
+    offered = api.call("GET", f"/providers/lbdrivers_memory/{kind.word}_capabilities")[f"{kind.word}_capabilities"]
+    assert kind.data.keys() <= {one["name"] for one in offered}
+    assert all(one["description"] for one in offered)
+
+    def profile(data: dict[str, Any]) -> dict[str, Any]:
+        told = {"name": kind.word, "provider_name": "lbdrivers_memory", f"{kind.word}_data": json.dumps(data)}
+        made: dict[str, Any] = api.call("POST", f"{kind.path}profiles", {kind.profile: told})[kind.profile]
+        return made
+
+    (name,) = kind.refused
+    with pytest.raises(AssertionError, match=name):
+        profile(kind.refused)
+    reference = "flavor_profile_id" if kind.word == "flavor" else "availability_zone_profile_id"
+    body = {"name": f"some {kind.word}", reference: profile(kind.data)["id"], "enabled": True}
+    chosen = api.call("POST", f"{kind.path}s", {kind.word: body})[kind.word]
+    field, value = ("flavor_id", chosen["id"]) if kind.word == "flavor" else ("availability_zone", chosen["name"])
+    balancer = api.create(
+        "/loadbalancers",
+        "loadbalancer",
+        name=f"of some {kind.word}",
+        vip_subnet_id="0b2c0de5-6c4a-4a1e-8d65-9a9d2c1b7f12",
+        project_id=PROJECT,
+        **{field: value},
+    )
+    store = Store(settings.read(settings.load([api.ours])).database)
+    entry = store.get(balancer)
+    store.close()
+    assert entry is not None and entry.applied == entry.desired
+    given = entry.desired.flavor_data if kind.word == "flavor" else entry.desired.availability_zone_data
+    assert given is not None and dict(given) == kind.data
+    api.call("DELETE", f"/loadbalancers/{balancer}?cascade=true")
+    eventually(lambda: not api.is_there(f"/loadbalancers/{balancer}"), "the load balancer stays")

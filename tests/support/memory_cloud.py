@@ -11,7 +11,7 @@ from oslo_config import cfg
 from lbdrivers.drivers.context import DriverContext, Fence, Progress, Record, Records
 from lbdrivers.memory.amphora import MemoryAmphoraDriver
 from lbdrivers.memory.certificate import MemoryAuthority
-from lbdrivers.memory.cloud import Cloud
+from lbdrivers.memory.cloud import Cloud, StoredAppliance
 from lbdrivers.memory.compute import MemoryCompute
 from lbdrivers.memory.faults import Faults, Hook, nothing
 from lbdrivers.memory.network import MemoryNetwork
@@ -158,6 +158,15 @@ class World:
 
     def ports(self) -> dict[str, Port]:
         return {port.name: port for port in self.cloud.ports.all()}
+
+    def silence(self, machine: str) -> None:
+        """The machine goes on, and what answers there is somebody else's agent."""
+
+        def stranger(old: StoredAppliance | None) -> StoredAppliance:
+            assert old is not None
+            return replace(old, amphora_id="nobody", load_balancer=None)
+
+        self.cloud.appliances.change(machine, stranger)
 
     def kill(self, name: str) -> None:
         """A machine dies as by a power cut."""

@@ -68,6 +68,20 @@ def test_the_same_tree_is_no_new_generation(store: Store) -> None:
     assert store.submit(rebuilt(tree, name="other"), "memory") == 2
 
 
+def test_what_failed_and_is_wanted_once_more_is_pending_and_due_at_once(store: Store) -> None:
+    tree = make_tree()
+    store.submit(tree, "memory")
+    seen = store.acquire(tree.id, WORKER, now=0, seconds=10)
+    assert seen is not None
+    store.finish_failure(seen, WORKER, Cause("no quota", "no quota"), ProvisioningStatus.ERROR, next_attempt=30.0)
+    store.release(tree.id, WORKER)
+    assert store.submit(tree, "memory") == 1
+    entry = store.get(tree.id)
+    assert entry is not None
+    assert (entry.status, entry.next_attempt, entry.attempts) == (ProvisioningStatus.PENDING_CREATE, None, 0)
+    assert store.due(10.0) == (tree.id,)
+
+
 def test_entries_are_found_by_name_and_listed(store: Store) -> None:
     web, mail = make_tree(1, "web"), make_tree(2, "mail")
     store.submit(web, "memory")
@@ -84,6 +98,9 @@ def test_a_name_that_several_have_is_refused(store: Store) -> None:
     store.submit(make_tree(2), "memory")
     with pytest.raises(PermanentError, match="give the id"):
         store.get("web")
+    store.submit(make_tree(3, name=make_tree(2).id), "memory")
+    found = store.get(make_tree(2).id)
+    assert found is not None and found.id == make_tree(2).id, "an id goes before a name"
 
 
 def test_objects_lead_to_their_load_balancer(store: Store) -> None:
