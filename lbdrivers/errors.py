@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 class DriverError(Exception):
-    """Base of every error of this library. Raise one of the three below, never this one.
+    """Base of every error of this library. Drivers raise one of the other three, never this one.
 
     :param user: one sentence for the owner of the load balancer; no addresses, no traces.
     :param operator: what an operator needs in addition; empty when the user's text says it all.
@@ -34,8 +34,11 @@ class TemporaryError(DriverError):
         self.retry_after = retry_after
 
 
-class LeaseLostError(TemporaryError):
-    """The run that calls has lost its load balancer to another run, and may do nothing for it any more."""
+class LeaseLostError(DriverError):
+    """The run that calls has lost its load balancer to another run, and may do nothing for it any more.
+
+    No ``TemporaryError``: whoever waits for something and tries again on these has nothing to wait for.
+    """
 
     def __init__(self, load_balancer_id: str) -> None:
         super().__init__(

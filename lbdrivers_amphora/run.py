@@ -17,7 +17,7 @@ from lbdrivers.drivers.amphora import ApplianceReport, Facts, TlsFiles, Topology
 from lbdrivers.drivers.compute import RequestChecker
 from lbdrivers.drivers.context import DriverContext, Fence
 from lbdrivers.drivers.provider import ReplacementCause
-from lbdrivers.errors import DriverError, PermanentError, TemporaryError
+from lbdrivers.errors import PermanentError, TemporaryError
 from lbdrivers.model.infra import MachineStatus
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers_amphora import inspection
@@ -251,7 +251,7 @@ class Run:
                 return None
             try:
                 return drivers.amphora.report(machine, amphora.id)
-            except DriverError:
+            except (TemporaryError, PermanentError):
                 return None  # reported as an appliance that does not answer
 
         with ThreadPoolExecutor(max_workers=max(1, min(len(serving), self._settings.workers))) as pool:

@@ -312,9 +312,9 @@ class Engine:
             if failure is None:
                 continue
             after = seconds_until_next(failure, self._backoff)
-            newest = self._store.finish_failure(
-                entry, self._holder, failure.cause, status_after(failure, entry), self._now() + after
-            )
+            # What succeeded before it counts: one that was created is not PENDING_CREATE as its failover fails.
+            status = status_after(failure, newest or entry)
+            newest = self._store.finish_failure(entry, self._holder, failure.cause, status, self._now() + after)
             if newest is None:
                 return self._busy(0.0, "whoever took the lease over")
             if not _asks_for_more(newest, entry):

@@ -14,9 +14,11 @@ from support.laws import expect_exactly, expect_no_orphan, held_vip
 from support.plant import LEASE, Mortal, Plant
 from support.trials import BOTH, NEAR, SCENARIOS, Trial, expect_no_failure, wants, wants_delete, wants_failover
 
+from lbdrivers.errors import TemporaryError
 from lbdrivers.memory.faults import Hook
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.reconcile.engine import Engine
+from lbdrivers.reconcile.outcome import Done, Retry
 
 
 @dataclass
@@ -125,3 +127,22 @@ def _stall(name: str, folder: Path, capsys: pytest.CaptureFixture[str], stride: 
     plant.close()
     cases = [(moment, kind) for moment in range(counted.moments) for kind in successors(trial)][::stride]
     expect_no_failure(f"{name}, stalls", cases, lambda case: stalls_at(trial, *case), capsys)
+
+
+def test_whoever_stalled_while_it_waited_for_an_agent_waits_no_longer(tmp_path: Path) -> None:
+    plant, stalls = Plant(tmp_path / "plant"), iter((True,))
+
+    def stall(verb: str, _arguments: tuple[object, ...]) -> None:
+        if verb == "facts" and next(stalls, False):
+            plant.world.time += LEASE + 1
+            plant.work(plant.engine())
+            raise TemporaryError("an amphora does not answer")
+
+    engine = plant.engine(Mortal(faults=stall))
+    engine.submit(NEAR)
+    outcome = engine.run(NEAR.id)
+    assert plant.world.time < 1_700_000_000 + 2 * LEASE, "it waits as long as a machine may take to boot"
+    assert isinstance(outcome, Done | Retry)
+    plant.work(plant.engine())
+    expect_exactly(plant.world, NEAR)
+    plant.close()

@@ -97,7 +97,7 @@ def _stop(lab: Lab, moments: random.Random, verb: str, meanwhile: str) -> None:
     try:
         other = take_over(lab, verb, meanwhile)
         # It takes over when the lease is over, unless the stopped one holds a lock of this host.
-        patience = time.monotonic() + 10
+        patience = time.monotonic() + LEASE + 2
         while other is not None and not other.ended and time.monotonic() < patience:
             time.sleep(0.02)
     finally:

@@ -170,7 +170,7 @@ def test_an_edit_after_the_last_look_is_not_forgotten(lab: Lab, monkeypatch: pyt
     release = lab.store.release
     late = [named("late")]
 
-    def release_after_an_edit(load_balancer_id: str, holder: str) -> bool:
+    def release_after_an_edit(load_balancer_id: str, holder: str) -> ProvisioningStatus | None:
         if late:
             lab.engine.submit(late.pop())
             assert isinstance(lab.new_engine("another").run(TREE.id), Retry)
@@ -345,6 +345,16 @@ def test_an_edit_gets_through_while_a_failover_cannot(lab: Lab) -> None:
     lab.hook = nothing
     assert lab.engine.run(TREE.id) == Done()
     assert lab.entry().cause is None
+
+
+def test_one_that_is_created_and_cannot_be_failed_over_was_created(lab: Lab) -> None:
+    lab.fail_with(TemporaryError("no machine yet"), "failover", times=1)
+    lab.engine.submit(TREE)
+    lab.engine.failover(TREE.id)
+    assert isinstance(lab.engine.run(TREE.id), Retry)
+    entry = lab.entry()
+    assert (entry.status, entry.applied) == (ProvisioningStatus.PENDING_UPDATE, TREE)
+    assert lab.engine.run(TREE.id) == Done()
 
 
 def test_a_run_of_a_living_other_holder_is_not_disturbed(lab: Lab) -> None:
