@@ -7,13 +7,15 @@ import socket
 import ssl
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 from support.appliance import Appliance, driver
 from support.appliance_site import an_appliance
 from support.authority import TestAuthority
 
-from lbdrivers.drivers.certificate import Credential
+from lbdrivers.drivers.certificate import Credential, Trust
+from lbdrivers.drivers.context import CONTRACT
 from lbdrivers.errors import PermanentError, TemporaryError
 from lbdrivers_amphora.client_transport import tls_context
 
@@ -130,6 +132,43 @@ def test_a_new_certificate_serves_from_the_next_handshake_on(appliance: Applianc
     speaker.rotate_certificate(appliance.machine, appliance.amphora_id, new.pem)
     assert shown() not in (None, before)
     assert speaker.facts(appliance.machine, appliance.amphora_id).api_version == "1.0"
+
+
+@dataclass(frozen=True)
+class Successor:
+    """A new authority for agents, after an old one. :param overlap: whether the old one is trusted still."""
+
+    old: TestAuthority
+    new: TestAuthority
+    overlap: bool
+    contract: int = CONTRACT
+
+    def trust(self) -> Trust:
+        earlier = self.old.trust()
+        return Trust(self.new.trust().server_ca + (earlier.server_ca if self.overlap else b""), earlier.client_ca)
+
+    def issue_server(self, common_name: str, validity: float) -> Credential:
+        return self.new.issue_server(common_name, validity)
+
+    def client(self) -> Credential:
+        return self.old.client()
+
+
+def test_while_two_authorities_are_trusted_agents_go_over_from_one_to_the_other(
+    appliance: Appliance, authority: TestAuthority
+) -> None:
+    machine, name = appliance.machine, appliance.amphora_id
+    new = TestAuthority()
+    during, after = (Successor(authority, new, overlap) for overlap in (True, False))
+    with pytest.raises(TemporaryError, match="trusted"):
+        driver(after).facts(machine, name)
+    driver(during).rotate_certificate(machine, name, during.issue_server(name, 60).pem)
+    for speaker in (driver(during), driver(after)):
+        assert speaker.facts(machine, name).api_version == "1.0"
+    with pytest.raises(TemporaryError, match="trusted"):
+        driver(authority).facts(machine, name)
+    driver(during).rotate_certificate(machine, name, authority.issue_server(name, 60).pem)
+    assert driver(authority).facts(machine, name).api_version == "1.0"
 
 
 def test_a_certificate_without_its_key_locks_nobody_out(appliance: Appliance, authority: TestAuthority) -> None:

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from oslo_config import cfg
 from support.authority import TestAuthority
 
+from lbdrivers.drivers.certificate import Authority
 from lbdrivers.drivers.context import DriverContext
 from lbdrivers.memory.records import MemoryRecords
 from lbdrivers.model.infra import Machine, MachineStatus
@@ -36,7 +37,7 @@ MEMBER_CLIENT = "10.1.0.1"
 MEMBER_MAC = "02:00:00:00:00:02"
 
 
-def driver(authority: TestAuthority, port: int = 9443) -> RestAmphoraDriver:
+def driver(authority: Authority, port: int = 9443) -> RestAmphoraDriver:
     configuration = cfg.ConfigOpts()
     configuration([], default_config_files=[], default_config_dirs=[])
     context = DriverContext(configuration, MemoryRecords(), lambda _group, _name: authority)
