@@ -38,6 +38,7 @@ from lbdrivers.store.store import Store
 from lbdrivers_amphora.health.findings import Operating
 from lbdrivers_amphora.wire.heartbeat import seal_own
 
+KINDS = ("SQLite", "PostgreSQL")
 SHAPES = {"1x1x2": 2, "1x1x50": 50}
 #: case -> (messages a second at least, times the peer at least)
 BUDGETS = {"steady": (10_000, 60), "flipping": (None, 20)}
@@ -124,7 +125,7 @@ def peers(folder: Path, url: str, shape: str, seconds: int) -> dict[str, dict[st
 def rows(arguments: argparse.Namespace, console: Console) -> Iterator[dict[str, Any]]:
     """One for each database, shape and case."""
     with postgresql() as server:
-        for kind in ("SQLite", "PostgreSQL"):
+        for kind in arguments.database or KINDS:
             for shape, members in SHAPES.items():
                 console.print(f"{kind}, {shape} ...", style="dim")
                 with contextlib.nullcontext("") if kind == "SQLite" else database(server) as url:
@@ -146,6 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--fleet", type=int, default=3000, help="amphorae")
     parser.add_argument("--turns", type=int, default=12, help="heartbeats of each")
+    parser.add_argument("--database", action="append", choices=KINDS, help="on this alone; may be given again")
     environment.add_options(parser)
     parser.add_argument("--peer-seconds", type=int, default=8, help="seconds for each of its cases")
     arguments = parser.parse_args()
