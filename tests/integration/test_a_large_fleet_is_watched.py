@@ -132,7 +132,9 @@ def test_a_fleet(case: Case, watched: tuple[Manager, Fleet]) -> None:
     assert len(reports.at) == case.dead and wishes(target.store) == wanted
 
     fleet.speak()
-    eventually(lambda: any("breaker closed" in line for line in target.said), 3 * case.interval + 30)
+    # They come back in turn; it closes after a whole timeout in which no more than is usual were overdue.
+    limit = case.interval + case.timeout + 30
+    eventually(lambda: any("breaker closed" in line for line in target.said), limit)
     reports.look()
     assert len(reports.at) == case.dead and wishes(target.store) == wanted
 
