@@ -92,18 +92,34 @@ def _listeners(draw: st.DrawFn) -> tuple[Bundle, Listener]:
     return bundle(given_tree, vips=_VIPS), front
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
-@given(_listeners())
-def test_keepalived_accepts_it_and_agents_find_every_id(given_listener: tuple[Bundle, Listener]) -> None:
-    given_bundle, front = given_listener
-    try:
-        text = render(translate(given_bundle, facts(), front))
-    except UnsupportedError as refused:
-        assert refused.object_id in {resource.id for _, resource in given_bundle.load_balancer.walk()}
-        return
-    status, output = keepalived.check(text)
-    assert (status, keepalived.without_drained(output)) in ((0, ""), (5, "")), f"{output}{text}"
-    assert status == 0 or re.search(r"\bweight 0$", text, re.MULTILINE)
+def _drawn(count: int) -> list[tuple[Bundle, Listener, str]]:
+    """Listeners with their text, those that are served."""
+    found: list[tuple[Bundle, Listener, str]] = []
+
+    @settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(_listeners())
+    def draw(given_listener: tuple[Bundle, Listener]) -> None:
+        given_bundle, front = given_listener
+        try:
+            found.append((given_bundle, front, render(translate(given_bundle, facts(), front))))
+        except UnsupportedError as refused:
+            assert refused.object_id in {resource.id for _, resource in given_bundle.load_balancer.walk()}
+
+    draw()
+    return found
+
+
+def test_keepalived_accepts_it_and_agents_find_every_id() -> None:
+    drawn = _drawn(200)
+    assert len(drawn) > 50
+    answers = keepalived.check_all([text for _, _, text in drawn])
+    for (given_bundle, front, text), (status, output) in zip(drawn, answers, strict=True):
+        assert (status, keepalived.without_drained(output)) in ((0, ""), (5, "")), f"{output}{text}"
+        assert status == 0 or re.search(r"\bweight 0$", text, re.MULTILINE)
+        _agents_find_every_id(given_bundle, front, text)
+
+
+def _agents_find_every_id(given_bundle: Bundle, front: Listener, text: str) -> None:
     in_use, disabled = _IN_USE.findall(text), _DISABLED.findall(text)
     serves = given_bundle.load_balancer.admin_state_up and front.admin_state_up
     assert (("Listener", front.id) in in_use, ("Listener", front.id) in disabled) == (serves, not serves)
