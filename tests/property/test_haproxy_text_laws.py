@@ -66,9 +66,10 @@ def test_the_text_reads_back(given_bundle: Bundle, log: str | None) -> None:
     assert isinstance(transition(configuration, configuration), Nothing)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=40, deadline=None, suppress_health_check=_SLOW)
 @given(_bundles(), st.sampled_from([None, "/run/log"]), st.sampled_from(haproxy.VERSIONS))
 def test_haproxy_accepts_it(given_bundle: Bundle, log: str | None, version: str) -> None:
+    """Of pairs and with exporters, too, a process for each; hundreds of trees have a test of their own."""
     with furnished(given_bundle, facts(log_socket=log)) as appliance:
         text = render(translate(given_bundle, appliance))
         status, output = haproxy.check(text, peer_name(given_bundle.amphora_id), version)
