@@ -24,7 +24,7 @@ from lbdrivers.store.entry import Entry
 from lbdrivers.store.store import Store
 
 LEASE = 30.0
-#: Rounds after which a worker that still is not done never will be: each is one attempt.
+#: Rounds for each load balancer after which a worker that still is not done never will be: each is one attempt.
 ROUNDS = 12
 
 
@@ -140,7 +140,8 @@ class Plant:
         :raises AssertionError: when that never comes to an end.
         """
         before = {entry.id: entry.attempts for entry in self.store.list()}
-        for _ in range(ROUNDS):
+        rounds = ROUNDS * max(1, len(before))
+        for _ in range(rounds):
             self.expect_scheduled()
             waiting = [entry for entry in self.store.list() if not entry.settled]
             if not waiting:
@@ -153,7 +154,7 @@ class Plant:
                     one for entry in waiting for one in (entry.next_attempt, entry.lease and entry.lease.expires)
                 ]
                 self.world.time = max(self.world.time, min(one for one in moments if one is not None))
-        raise AssertionError(f"still not done after {ROUNDS} attempts: {self.store.list()}")
+        raise AssertionError(f"still not done after {rounds} attempts: {self.store.list()}")
 
     def expect_scheduled(self) -> None:
         """No object is PENDING without somebody at work on it, or a moment at which somebody will be."""
