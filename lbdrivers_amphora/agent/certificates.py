@@ -76,6 +76,13 @@ def held(layout: Layout, balancer: str) -> Program[Held]:
     return Held(found["files"], found["lists"], found["stores"], noted=True) if "stores" in found else Held()
 
 
+def kept(layout: Layout, balancer: str) -> Program[Mapping[str, str]]:
+    """MD5 of what the process has read, as long as its file says the same: the next start would read the file."""
+    there, _, _ = yield from _on_disk(layout, balancer)
+    known = yield from held(layout, balancer)
+    return {name: revision for name, revision in known.files.items() if there.get(name) == revision}
+
+
 def concern(layout: Layout, balancer: str) -> Program[bool]:
     """Whether the load balancer has, or had, any certificate here."""
     known = yield from held(layout, balancer)

@@ -198,9 +198,9 @@ def _daemons(layout: Layout) -> Program[_Daemons]:
 
 
 def _revisions(layout: Layout, balancer: str) -> Program[dict[str, str]]:
-    found = yield from certificates.held(layout, balancer)
+    found = yield from certificates.kept(layout, balancer)
     own = yield from _revision("haproxy.cfg", layout.haproxy_config(balancer), layout.haproxy_applied(balancer))
-    return {**found.files} | own
+    return {**found} | own
 
 
 def _revision(name: str, path: str, applied: str) -> Program[dict[str, str]]:

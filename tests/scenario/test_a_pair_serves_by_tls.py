@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import shutil
 import socket
 import ssl
@@ -87,6 +89,24 @@ def test_a_renewed_certificate_is_swapped_without_a_failed_request(lab: Lab) -> 
         lab.eventually(lambda: shown(lab) == RENEWED.pem)
     assert [answer for answer in load.answers if answer.body is None] == []
     assert lab.world.haproxy_processes() == processes
+
+
+@pytest.mark.parametrize(
+    ("search", "damage"),
+    [("grep -l BEGIN", "rm $0"), ("grep -L BEGIN", "echo '# by hand' >> $0")],
+    ids=["certificate removed", "list edited"],
+)
+def test_a_certificate_that_somebody_changed_is_told_and_mended(lab: Lab, search: str, damage: str) -> None:
+    processes = lab.world.haproxy_processes()
+    holder = next(one["id"] for one in lab.ask("show", "shop")["appliances"] if one["holds_vip"])
+    path = lab.in_amphora(holder, f"{search} /var/lib/octavia/certs/*/*.pem | head -n 1").strip()
+    lab.in_amphora(holder, f"sh -ec {shlex.quote(damage)} {path}")
+    told = json.loads(lab.run("observe", "shop", "--json", status=1).stdout)["deviations"]
+    assert [(one["aspect"], one["remedy"]) for one in told] == [(path.rpartition("/")[2], "apply")]
+    lab.run("apply", "--repair", str(EXAMPLE))
+    assert lab.ask("observe", "shop")["deviations"] == []
+    assert lab.world.haproxy_processes() == processes
+    assert client(lab).burst(4)["failed"] == 0
 
 
 def test_a_certificate_joins_by_name_at_run_time(lab: Lab) -> None:
