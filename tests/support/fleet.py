@@ -227,19 +227,20 @@ class Manager:
         text = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(text.partition(f"{what}:")[2].split()[0]) / 1024
 
-    def waiting(self) -> int:
-        """Bytes in the queue of its socket (proc(5), /proc/net/udp)."""
-        place = f"0100007F:{self.port:04X}"
-        for line in Path("/proc/net/udp").read_text().splitlines():
-            fields = line.split()
-            if fields[1] == place:
-                return int(fields[4].partition(":")[2], 16)
-        raise RuntimeError("the health manager does not listen")
-
     def counts(self) -> dict[str, int]:
         """What it says it took."""
         found = [Listening.read(one.id, one.owner, one.data) for one in self.store.records.list(Listening.KIND)]
         return dict(max(found, key=lambda one: one.at).counts) if found else {}
+
+
+def waiting(port: int) -> int:
+    """Bytes in the queue of the socket at that port of the loopback (proc(5), /proc/net/udp)."""
+    place = f"0100007F:{port:04X}"
+    for line in Path("/proc/net/udp").read_text().splitlines():
+        fields = line.split()
+        if fields[1] == place:
+            return int(fields[4].partition(":")[2], 16)
+    raise RuntimeError(f"nobody listens at port {port}")
 
 
 def free_port() -> int:
