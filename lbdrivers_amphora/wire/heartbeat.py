@@ -234,7 +234,7 @@ def _unpacked(stream: bytes) -> dict[str, Any]:
             raise Malformed(f"heartbeat: cut off, or more than {MAXIMUM_TEXT} bytes unpacked")
         if unpacker.unused_data:
             raise Malformed("heartbeat: something follows the stream")
-        message = json.loads(text)
+        message = json.loads(text.decode())
     except zlib.error as error:
         raise Malformed(f"heartbeat: not a zlib stream: {error}") from error
     except (ValueError, RecursionError) as error:  # RecursionError: brackets within brackets
