@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from lbdrivers.drivers.compute import Vantage
@@ -245,6 +245,7 @@ class HealthManager:
             with self._lock:
                 self._watch.expect(fleet.expected, fleet.standings, now)
             self._know(fleet.expected)
+        self._ask_others(self._told.silent, now)
         self._strays.look(now)
         if now - self._tidied > _TIDYING:
             self._tidied = now
@@ -295,14 +296,10 @@ class HealthManager:
         if now - self._seen > self._longest_gap:
             self._look()
         decision = self._judge(now)
-        # What others have heard is asked of those that it matters for now; of all, once in a while.
-        full = now - self._seen >= self._look_interval
-        asked = decision.silent if full else {*decision.failovers, *set(decision.silent) - set(self._told.silent)}
-        if asked:
-            heard = self._journal.heard(list(asked))
-            with self._lock:
-                news = [self._watch.heard_elsewhere(one, now) for one in heard]
-            decision = self._judge(now) if any(news) else decision
+        # Of those that it matters for now; of all who are silent, at each look.
+        asked = {*decision.failovers, *set(decision.silent) - set(self._told.silent)}
+        if asked and self._ask_others(asked, now):
+            decision = self._judge(now)
         before, self._told = self._told, decision
         self._say(words.of_decision(before, decision, dry_run=policy.dry_run))
         if decision.blind:
@@ -317,6 +314,13 @@ class HealthManager:
             for amphora_id in decision.failovers:
                 if amphora_id in due:
                     self._fail_over(amphora_id, due[amphora_id], now)
+
+    def _ask_others(self, amphorae: Collection[str], now: float) -> bool:
+        """Whether another health manager has heard any of these since it was asked last."""
+        heard = self._journal.heard(amphorae)
+        with self._lock:
+            news = [self._watch.heard_elsewhere(one, now) for one in heard]
+        return any(news)
 
     def _judge(self, now: float) -> Decision:
         policy = self._settings.policy

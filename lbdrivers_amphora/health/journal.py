@@ -6,7 +6,7 @@ what has changed; everything that was measured since is one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -99,7 +99,7 @@ class Journal:
     def _all(self, kind: type[F]) -> list[F]:
         return [kind.read(one.id, one.owner, one.data) for one in self._records.list(kind.KIND)]
 
-    def heard(self, amphorae: Sequence[str]) -> list[Heard]:
+    def heard(self, amphorae: Collection[str]) -> list[Heard]:
         """What was written of these last, by whomever."""
         found = self._records.several(Heard.KIND, amphorae)
         return [Heard.read(one.id, one.owner, one.data) for one in found]

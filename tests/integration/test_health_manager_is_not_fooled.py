@@ -118,14 +118,20 @@ class Manager:
         engine = Engine(store, lambda _name: provider, settings.read(configuration))
         self.said: list[str] = []
         self.stop = threading.Event()
-        context = DaemonContext(drivers, store, engine, self.stop, self.said.append, self.said.append)
-        self._thread = threading.Thread(target=run, args=(context,))
+        self._context = DaemonContext(drivers, store, engine, self.stop, self.said.append, self.said.append)
+        self._thread = threading.Thread(target=run, args=(self._context,))
         self._thread.start()
 
     def counts(self) -> dict[str, int]:
         """What became of datagrams."""
         found = [Listening.read(one.id, one.owner, one.data) for one in self._store.records.list(Listening.KIND)]
         return dict(max(found, key=lambda one: one.at).counts) if found else {}
+
+    def silent(self) -> int:
+        """How many it holds for silent now."""
+        found = self._context.exposure.health().details["silent"]
+        assert isinstance(found, int)
+        return found
 
     def end(self) -> None:
         self.stop.set()
@@ -362,6 +368,26 @@ def test_a_dry_run_reports_and_does_nothing(world: World) -> None:
     world.fall_silent(3)
     world.eventually(lambda: any("but for dry_run" in words and name("amphora", 3) in words for words in manager.said))
     world.nothing_for(1)
+
+
+@pytest.mark.long
+def test_one_that_was_found_silent_and_goes_over_to_another_is_silent_no_more(world: World) -> None:
+    manager = world.watch("dry_run = true\n")
+    world.eventually(lambda: len(world.heard()) == 2 * PAIRS)
+    world.fall_silent(3)
+    world.eventually(lambda: manager.silent() == 1)
+    stop = time.monotonic() + 2 * TIMEOUT
+    world.eventually(lambda: world.heard()[name("amphora", 3)].silent)
+
+    def heard_by_another() -> bool:
+        found = Heard(name("amphora", 3), name("lb", 1), time.time(), 1, 99)
+        world.store.records.put_all([Record(Heard.KIND, found.key, found.data(), found.owner)])
+        return manager.silent() == 0
+
+    world.eventually(heard_by_another)
+    while time.monotonic() < stop:
+        assert heard_by_another()
+        time.sleep(0.1)
 
 
 @pytest.mark.long
