@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -155,3 +156,14 @@ def test_what_is_switched_off_stays_offline_whatever_its_pools_do() -> None:
 def test_statistics_of_several_amphorae_are_summed() -> None:
     one, two = Statistics(1, 10, 100, 0, 5), Statistics(2, 20, 200, 1, 7)
     assert total_statistics(({"x": one}, {"x": two, "y": one})) == {"x": Statistics(3, 30, 300, 1, 12), "y": one}
+
+
+def test_a_pool_without_members_is_online_and_one_that_nobody_uses_is_not() -> None:
+    """HAProxy calls a backend UP that has no servers, and knows nothing of a pool that no listener needs."""
+    (full,) = tree().pools
+    empty = tree().model_copy(update={"pools": (full.model_copy(update={"members": ()}),)})
+    told = replace(report(), pools={f"{POOL}:{LISTENER}": PoolState("UP", {})})
+    statuses = operating_statuses(empty, [told])
+    assert (statuses[POOL], statuses[LOAD_BALANCER]) == (Status.ONLINE, Status.ONLINE)
+    statuses = operating_statuses(empty, [replace(told, pools={})])
+    assert (statuses[POOL], statuses[LOAD_BALANCER]) == (Status.OFFLINE, Status.ONLINE)
