@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import re
 import signal
 import statistics
@@ -244,12 +243,9 @@ def member_changes(bench: Bench, count: int, console: Console, timeout: int) -> 
 
 
 def processor_seconds(processes: frozenset[int]) -> float:
-    """What they have used so far, in user and in system mode (proc(5), ``stat``)."""
-    ticks = 0
-    for process in processes:
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+    """What their threads have used so far (kernel documentation, "Scheduler Statistics", /proc/PID/schedstat)."""
+    threads = [thread for process in processes for thread in Path(f"/proc/{process}/task").iterdir()]
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
 def throughput(bench: Bench, rounds: int, seconds: int) -> list[dict[str, Any]]:
