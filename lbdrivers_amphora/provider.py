@@ -180,10 +180,10 @@ class AmphoraProvider:
         """See ``ProfileSchemas``. Whether compute and network have what is named shows when it is used."""
         profiles.validate_profile(kind, data)
 
-    def deviations(self, load_balancer_id: str) -> tuple[Deviation, ...]:
-        """See ``Inspector``."""
+    def deviations(self, applied: LoadBalancer) -> tuple[Deviation, ...]:
+        """See ``Inspector``. The tree is that of the record, which was written with what it describes."""
         return inspection.deviations(
-            self._looking.as_it_is(load_balancer_id), self._looking.reports, self._looking.secret_files
+            self._looking.as_it_is(applied.id), self._looking.reports, self._looking.secret_files
         )
 
     def orphans(self) -> tuple[Orphan, ...]:

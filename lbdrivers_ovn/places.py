@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import count
 
@@ -33,13 +33,16 @@ class Places:
         # A subnet stays what it is for as long as it lives, and each is asked for at every change.
         self._subnet = functools.lru_cache(maxsize=4096)(network.subnet)
 
-    def reserved(self, tree: LoadBalancer, held: Iterable[str] = ()) -> tuple[Vip, ...]:
+    def reserved(
+        self, tree: LoadBalancer, held: Iterable[str] = (), addresses: tuple[str, ...] = ()
+    ) -> tuple[Vip, ...]:
         """The VIPs, each with a port: made where there is none yet, in the order of the tree.
 
         :param held: ids of ports that the load balancer has for additional VIPs, as far as is known.
+        :param addresses: its VIPs by now. A port that somebody has removed is made again with the one that it had.
         :raises PermanentError: when an address cannot be had, or the VIP would have to move.
         """
-        primary = self._primary(tree)
+        primary = self._primary(tree, addresses)
         if not tree.additional_vips:
             return (primary,)
         ports = self._additional_ports(tree.id, held)
@@ -50,7 +53,8 @@ class Places:
             subnet = self._subnet(vip.subnet_id)
             port = by_subnet.get(vip.subnet_id)
             name = port.name if port is not None else names.additional_vip_port(tree.id, next(numbers))
-            found.append(self._vip(self._ensured(name, subnet, vip.ip_address), subnet))
+            wish = vip.ip_address or (_first(subnet, addresses[1:]) if port is None else None)
+            found.append(self._vip(self._ensured(name, subnet, wish), subnet))
         return tuple(found)
 
     def released(self, tree: LoadBalancer, held: Iterable[str]) -> None:
@@ -88,16 +92,30 @@ class Places:
         """Where health checks of these subnets come from, by subnet id; ports are made where there are none yet."""
         return {one.id: self._monitor_address(one) for one in subnets}
 
-    def release_monitors(self, used: frozenset[str], subnet_ids: frozenset[str] | None = None) -> None:
-        """Remove ports for health checks whose address nobody uses.
+    def idle_monitors(
+        self, used: Callable[[], frozenset[str]], subnet_ids: frozenset[str] | None = None
+    ) -> tuple[str, ...]:
+        """Names of ports for health checks whose address nobody uses.
 
-        :param used: addresses that somebody uses. :param subnet_ids: look at these subnets alone.
+        :param used: addresses that somebody uses; asked after the ports. :param subnet_ids: look at these alone.
         """
         wanted = None if subnet_ids is None else {names.monitor_port(one) for one in subnet_ids}
-        for port in self._network.ports():
-            looked_at = names.is_monitor_port(port.name) if wanted is None else port.name in wanted
-            if looked_at and not any(fixed.address in used for fixed in port.fixed):
-                self._network.remove_port(port.name)
+        found = [
+            port
+            for port in self._network.ports()
+            if (names.is_monitor_port(port.name) if wanted is None else port.name in wanted)
+        ]
+        taken = used() if found else frozenset()
+        return tuple(port.name for port in found if not any(fixed.address in taken for fixed in port.fixed))
+
+    def release(self, ports: Iterable[str]) -> None:
+        """Remove the ports of these names; absent is success."""
+        for name in ports:
+            self._network.remove_port(name)
+
+    def port(self, port_id: str) -> Port | None:
+        """The port of that id, or None."""
+        return self._network.port(port_id)
 
     def held(self, tree: LoadBalancer, vips: tuple[tuple[str, str], ...]) -> tuple[Vip, ...] | None:
         """The VIPs that the load balancer has, if they are those that the tree wants; else None.
@@ -135,7 +153,7 @@ class Places:
         port = self._ensured(names.monitor_port(subnet.id), subnet, None)
         return self._vip(port, subnet).address
 
-    def _primary(self, tree: LoadBalancer) -> Vip:
+    def _primary(self, tree: LoadBalancer, addresses: tuple[str, ...]) -> Vip:
         if tree.vip_port_id is not None:
             return self._brought(tree.vip_port_id, tree)
         name = names.vip_port(tree.id)
@@ -146,7 +164,8 @@ class Places:
                 f"the VIP of a load balancer cannot be moved from {held.fixed[0].address}; make another load balancer",
                 object_id=tree.id,
             )
-        return self._vip(self._ensured(name, subnet, tree.vip_address), subnet)
+        wish = tree.vip_address or (_first(subnet, addresses[:1]) if held is None else None)
+        return self._vip(self._ensured(name, subnet, wish), subnet)
 
     def _brought(self, port_id: str, tree: LoadBalancer) -> Vip:
         """The VIP of a port that its owner has made."""
@@ -224,6 +243,11 @@ def same_vips(one: LoadBalancer, other: LoadBalancer) -> bool:
         return (*primary, tree.additional_vips)
 
     return vips(one) == vips(other)
+
+
+def _first(subnet: Subnet, addresses: Iterable[str]) -> str | None:
+    """The first of the addresses that the subnet has."""
+    return next((one for one in addresses if _has(subnet, one)), None)
 
 
 def _has(subnet: Subnet, address: str) -> bool:

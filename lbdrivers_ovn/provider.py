@@ -10,12 +10,12 @@ from dataclasses import replace
 
 from lbdrivers.drivers.context import CONTRACT, DriverContext
 from lbdrivers.drivers.network import Network
-from lbdrivers.drivers.provider import Mildness, Observation, PlannedAction
+from lbdrivers.drivers.provider import Deviation, Mildness, Observation, Orphan, PlannedAction
 from lbdrivers.errors import UnsupportedError
 from lbdrivers.features import Feature
 from lbdrivers.model.infra import FixedAddress, Port
 from lbdrivers.model.resources import LoadBalancer
-from lbdrivers_ovn import names
+from lbdrivers_ovn import drift, names
 from lbdrivers_ovn.capabilities import FEATURES, refuse, refuse_families
 from lbdrivers_ovn.database import Listener
 from lbdrivers_ovn.difference import told
@@ -32,7 +32,7 @@ from lbdrivers_ovn.translate import Place, Vip, translate
 
 
 class OvnProvider:
-    """Implements ``lbdrivers.drivers.provider.Provider``, ``Planner`` and ``VipReserver`` with rows of OVN."""
+    """Implements ``Provider``, ``Planner``, ``Inspector`` and ``VipReserver`` by rows of OVN."""
 
     contract = CONTRACT
     name = "ovn"
@@ -56,14 +56,14 @@ class OvnProvider:
         vips = self._held_vips(desired, rows) if hinted else None
         held = _additional_ports(rows)
         if vips is None:
-            vips = self._places.reserved(desired, held)
+            vips = self._places.reserved(desired, held, _addresses(rows))
         place = self._places.place(desired, vips)
         refuse_families(self.name, desired, place)
         answer = self._reconciled(desired, place, not hinted)
         if not hinted:
             self._places.released(desired, held)
         if left := _probed_subnets(answer.before) - place.monitor_addresses.keys():
-            self._places.release_monitors(self._northbound.monitor_addresses(), left)
+            self._release_monitors(left)
 
     def plan(self, desired: LoadBalancer, applied: LoadBalancer | None) -> tuple[PlannedAction, ...]:
         """See ``Planner``. Everything is looked at, whatever was applied."""
@@ -80,12 +80,40 @@ class OvnProvider:
         texts += map(told, answer.operations)
         return tuple(PlannedAction(subject, text, Mildness.RUNTIME) for text in dict.fromkeys(texts))
 
+    def deviations(self, applied: LoadBalancer) -> tuple[Deviation, ...]:
+        """See ``Inspector``: what an apply would write, as it ought to be and as it is."""
+        subject = f"load balancer {applied.name or applied.id}"
+        rows = self._northbound.rows(applied.id)
+        vips = self._held_vips(applied, rows)
+        if vips is None:
+            found = ", ".join(_addresses(rows)) or drift.NONE
+            return (drift.deviation(subject, "rows of the VIPs", drift.THERE, found),)
+        ports = ((vip, self._places.port(vip.port_id)) for vip in vips)
+        told = [one for vip, port in ports for one in drift.port_deviations(subject, vip.address, vip.port_id, port)]
+        place, missing = self._places.look(applied, vips)
+        told += (
+            drift.deviation(subject, f"port {names.monitor_port(one)}", drift.THERE, drift.NONE) for one in missing
+        )
+        answer = self._northbound.plan(applied.id, _question(applied, place, True), _decision(applied, place))
+        return (*told, *drift.row_deviations(subject, answer.before, answer.operations))
+
+    def orphans(self) -> tuple[Orphan, ...]:
+        """See ``Inspector``: ports for health checks that come from nowhere any more."""
+        idle = self._places.idle_monitors(self._northbound.monitor_addresses)
+        return tuple(Orphan("port", name, "no health check comes from it") for name in idle)
+
+    def remove_orphans(self) -> tuple[Orphan, ...]:
+        """See ``Inspector``. Whoever makes a health check meanwhile sees that its port is gone, and makes it anew."""
+        found = self.orphans()
+        self._places.release(one.name for one in found)
+        return found
+
     def remove(self, load_balancer_id: str) -> None:
         """See the contract."""
         rows = self._northbound.remove(load_balancer_id)
         # Its VIP's port goes last: as long as it is there, a removal that broke off is known, and done again.
         if any(row.health_checks for row in rows) or (not rows and self._places.is_reserved(load_balancer_id)):
-            self._places.release_monitors(self._northbound.monitor_addresses())
+            self._release_monitors()
         self._places.remove(load_balancer_id, _additional_ports(rows))
 
     def observe(self, load_balancer_id: str) -> Observation:
@@ -99,7 +127,7 @@ class OvnProvider:
         monitors = self._southbound.monitors(probed) if probed else ()
         return Observation(
             exists=True,
-            vip_addresses=(content.vip, *content.additional_vips),
+            vip_addresses=_addresses(rows),
             operating=operating_statuses(tree, monitors, probed),
         )
 
@@ -114,7 +142,8 @@ class OvnProvider:
 
     def reserve_vip(self, tree: LoadBalancer) -> Port:
         """See ``VipReserver``. The additional VIPs have ports of their own; here all are told as one."""
-        primary, *additional = self._places.reserved(tree, _additional_ports(self._northbound.rows(tree.id)))
+        rows = self._northbound.rows(tree.id)
+        primary, *additional = self._places.reserved(tree, _additional_ports(rows), _addresses(rows))
         fixed = tuple(FixedAddress(vip.subnet.id, vip.address) for vip in (primary, *additional))
         return Port(primary.port_id, names.vip_port(tree.id), primary.subnet.network_id, "", fixed)
 
@@ -166,9 +195,12 @@ class OvnProvider:
         if not rows:
             return None
         content = contents(rows)[0]
-        addresses = (content.vip, *content.additional_vips)
         ports = (content.vip_port_id, *content.additional_vip_port_ids)
-        return self._places.held(tree, tuple(zip(addresses, ports, strict=False)))
+        return self._places.held(tree, tuple(zip(_addresses(rows), ports, strict=False)))
+
+    def _release_monitors(self, subnet_ids: frozenset[str] | None = None) -> None:
+        """Remove ports for health checks that nobody needs, of these subnets or of all."""
+        self._places.release(self._places.idle_monitors(self._northbound.monitor_addresses, subnet_ids))
 
     def _reconciled(self, tree: LoadBalancer, place: Place, thorough: bool) -> Answer:
         """The rows as the tree wants them."""
@@ -224,6 +256,14 @@ def _question(tree: LoadBalancer, place: Place, thorough: bool) -> Question:
 def _additional_ports(rows: tuple[LoadBalancerRow, ...]) -> tuple[str, ...]:
     """Ids of the ports of additional VIPs, as the rows have them."""
     return contents(rows)[0].additional_vip_port_ids if rows else ()
+
+
+def _addresses(rows: tuple[LoadBalancerRow, ...]) -> tuple[str, ...]:
+    """The VIPs, as the rows have them: the primary one first."""
+    if not rows:
+        return ()
+    content = contents(rows)[0]
+    return (content.vip, *content.additional_vips)
 
 
 def _recorded(rows: tuple[LoadBalancerRow, ...]) -> dict[str, str]:

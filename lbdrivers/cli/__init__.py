@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, str] | None]] = {
     "failover": ("bring one back to full redundancy on new appliances", ("subject", _SUBJECT)),
     "delete": ("remove one with everything that it has", ("subject", _SUBJECT)),
     "maintain": ("renew certificates that near their end, and whatever else ages, of all load balancers", None),
-    "orphans": ("list machines and ports of our names that belong to no load balancer", None),
+    "orphans": ("list load balancers, machines and ports in the backends that belong to nothing here", None),
     "worker": ("work on whatever is due, from the store or a jobboard, until SIGTERM", None),
     "health-manager": ("hear heartbeats, keep statuses, fail over who falls silent, until SIGTERM", None),
     "housekeeping": ("maintain every load balancer in turn and report orphans, until SIGTERM", None),

@@ -24,6 +24,7 @@ from lbdrivers.drivers.provider import (
     Replacer,
 )
 from lbdrivers.errors import InvalidInput, PermanentError, Problem, UnsupportedError
+from lbdrivers.reconcile.orphans import orphaned
 from lbdrivers.reconcile.outcome import Done
 from lbdrivers.store.entry import Entry
 
@@ -43,7 +44,10 @@ def observe(session: Session, output: Output, arguments: Namespace) -> int:
 
 def deviations(session: Session, entry: Entry) -> tuple[Deviation, ...]:
     """:raises UnsupportedError: when its provider cannot tell."""
-    return _inspector(session, entry.provider).deviations(entry.id)
+    provider = session.provider(entry.provider)
+    if not isinstance(provider, Inspector):
+        raise UnsupportedError(f"the provider {entry.provider} cannot compare what runs with what should")
+    return provider.deviations(entry.applied or entry.desired)
 
 
 def actions(found: Iterable[Deviation]) -> tuple[Action, ...]:
@@ -117,10 +121,11 @@ def orphans(session: Session, output: Output, arguments: Namespace) -> int:
     """List what belongs to nothing, and remove it where that is proved and asked for."""
     found: list[Orphan] = []
     removed: list[Orphan] = []
-    for inspector in _inspectors(session, arguments.provider):
-        found += inspector.orphans()
-        if arguments.remove:
-            removed += inspector.remove_orphans()
+    named = arguments.provider
+    for provider in _providers(session) if named is None else [session.provider(named)]:
+        found += orphaned(provider, lambda: frozenset(session.store.standings()))
+        if arguments.remove and isinstance(provider, Inspector):
+            removed += provider.remove_orphans()
     output.answer(answers.orphans(found, removed))
     if not found:
         output.say("no orphans")
@@ -131,21 +136,7 @@ def orphans(session: Session, output: Output, arguments: Namespace) -> int:
     return 0
 
 
-def _inspectors(session: Session, name: str | None) -> list[Inspector]:
-    """Of one provider, or of all in use that can tell."""
-    if name is not None:
-        return [_inspector(session, name)]
-    return [provider for provider in _providers(session) if isinstance(provider, Inspector)]
-
-
 def _providers(session: Session) -> list[Provider]:
     """Every one that serves a load balancer, and the default one."""
     names = {entry.provider for entry in session.store.list()} | {session.settings.default_provider}
     return [session.provider(one) for one in sorted(names)]
-
-
-def _inspector(session: Session, name: str) -> Inspector:
-    provider = session.provider(name)
-    if not isinstance(provider, Inspector):
-        raise UnsupportedError(f"the provider {name} cannot compare what runs with what should")
-    return provider

@@ -188,7 +188,7 @@ class Deviation:
 class Orphan:
     """Something outside that has a name of the provider's form and belongs to no load balancer that it knows.
 
-    :param kind: "machine" or "port".
+    :param kind: "machine", "port" or "load balancer".
     :param proof: the record that proves it the provider's own; empty when there is none, and then
         nobody but a person may remove it: another controller's things may have such names, too.
     """
@@ -203,15 +203,17 @@ class Inspector(Protocol):
     """Optional, beside Provider: compares what is there with what should be. Law: looks, changes nothing, but for
     ``remove_orphans``."""
 
-    def deviations(self, load_balancer_id: str) -> tuple[Deviation, ...]:
+    def deviations(self, applied: LoadBalancer) -> tuple[Deviation, ...]:
         """In what the load balancer differs from the last tree that was applied; empty when in nothing.
 
-        :raises PermanentError: when no such load balancer is known.
+        :param applied: that tree. A provider that keeps it in records of its own may look there instead.
+        :raises PermanentError: when it keeps records, and there is none of such a load balancer.
         """
         ...
 
     def orphans(self) -> tuple[Orphan, ...]:
-        """Everything of the provider's names that belongs to nothing, by kind and name."""
+        """Everything of the provider's names that belongs to nothing, by kind and name. Whole load balancers that
+        nobody wants are not among them: whoever has the store finds these by ``known``."""
         ...
 
     def remove_orphans(self) -> tuple[Orphan, ...]:

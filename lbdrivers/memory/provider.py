@@ -13,7 +13,17 @@ from pydantic import Field
 
 from lbdrivers.drivers.context import DriverContext
 from lbdrivers.drivers.profiles import ProfileKind, ProfileSchema, capabilities, read, validate
-from lbdrivers.drivers.provider import Appliance, Mildness, Observation, PlannedAction, Statistics, check_tree
+from lbdrivers.drivers.provider import (
+    Appliance,
+    Deviation,
+    Mildness,
+    Observation,
+    Orphan,
+    PlannedAction,
+    Remedy,
+    Statistics,
+    check_tree,
+)
 from lbdrivers.errors import PermanentError
 from lbdrivers.features import ALL, Feature
 from lbdrivers.memory.cloud import Cloud, StoredLoadBalancer, derived_id
@@ -30,7 +40,7 @@ _VIP_PORT = "memory-vip-"
 
 
 class MemoryProvider:
-    """Implements ``Provider``, ``Planner``, ``VipReserver`` and ``ProfileSchemas`` on the memory cloud."""
+    """Every protocol of ``lbdrivers.drivers.provider`` that needs no appliance, on the memory cloud."""
 
     contract = 1
     name = "memory"
@@ -111,6 +121,21 @@ class MemoryProvider:
         with self._faults.around("plan", desired, applied):
             held = self.cloud.load_balancers.get(desired.id)
         return tuple(_planned(change) for change in diff(held.tree if held is not None else None, desired))
+
+    def deviations(self, applied: LoadBalancer) -> tuple[Deviation, ...]:
+        """See ``Inspector.deviations``."""
+        with self._faults.around("deviations", applied):
+            held = self.cloud.load_balancers.get(applied.id)
+        planned = map(_planned, diff(held.tree if held is not None else None, applied))
+        return tuple(Deviation(one.subject, one.action, "done", "not done", Remedy.APPLY) for one in planned)
+
+    def orphans(self) -> tuple[Orphan, ...]:
+        """See ``Inspector.orphans``: all that it holds is load balancers, and their ports are known by their names."""
+        return ()
+
+    def remove_orphans(self) -> tuple[Orphan, ...]:
+        """See ``Inspector.remove_orphans``."""
+        return ()
 
     def reserve_vip(self, tree: LoadBalancer) -> Port:
         """See ``VipReserver.reserve_vip``."""

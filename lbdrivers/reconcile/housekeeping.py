@@ -15,10 +15,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from lbdrivers.drivers.provider import Caretaker, Inspector, Orphan
+from lbdrivers.drivers.provider import Caretaker, Orphan
 from lbdrivers.errors import DriverError
 from lbdrivers.reconcile.daemon import DaemonContext
 from lbdrivers.reconcile.exposure import Health, Metric
+from lbdrivers.reconcile.orphans import orphaned
 from lbdrivers.reconcile.outcome import Done
 from lbdrivers.settings import read
 
@@ -86,8 +87,7 @@ class Housekeeper:
                 provider = self._context.drivers.load("lbdrivers.providers", name)
                 if isinstance(provider, Caretaker):
                     provider.tend()
-                if isinstance(provider, Inspector):
-                    found |= set(provider.orphans())
+                found |= set(orphaned(provider, self._wanted))
             except DriverError as error:
                 self._context.complain(f"the provider {name} is not looked after: {error.operator}")
         for one in sorted(found - self._orphans, key=lambda one: (one.kind, one.name)):
@@ -95,10 +95,15 @@ class Housekeeper:
             self._context.complain(f"the {one.kind} {one.name} belongs to nothing{proof}")
         self._orphans = frozenset(found)
 
+    def _wanted(self) -> frozenset[str]:
+        return frozenset(self._context.store.standings())
+
     def _metrics(self) -> Iterable[Metric]:
         ended = ((("done",), self._maintained), (("failed",), self._failed))
         yield Metric("maintenances", "Load balancers that were maintained, by how it ended.", ended, ("outcome",), True)
-        yield Metric("orphans", "Machines and ports that belong to nothing.", [((), len(self._orphans))])
+        yield Metric(
+            "orphans", "Machines, ports and load balancers that belong to nothing.", [((), len(self._orphans))]
+        )
         yield Metric("housekeeping_rounds", "Rounds that were finished.", [((), self._rounds)], counter=True)
 
     def _health(self) -> Health:

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 
 from lbdrivers.drivers.profiles import ProfileKind
-from lbdrivers.drivers.provider import Observation, Planner, ProfileSchemas, Provider
+from lbdrivers.drivers.provider import Inspector, Observation, Planner, ProfileSchemas, Provider
 from lbdrivers.errors import PermanentError
 from lbdrivers.features import Feature, check, required
 from lbdrivers.model.changes import diff
@@ -132,6 +132,25 @@ def check_apply_twice_changes_nothing(fixture: ProviderFixture) -> None:
                 expect(not planned, f"what is applied should need nothing, but planned is: {', '.join(planned)}")
             fixture.apply(provider, tree, applied)
             expect(lasting(fixture.observe(tree.id)) == before, "applying the same tree again changed something")
+
+
+def check_what_is_applied_has_not_drifted(fixture: ProviderFixture) -> None:
+    """Of a provider that inspects: what was applied differs in nothing, looking for what drifted or belongs to nothing
+    does it no harm, and what is gone does not pass for what was applied."""
+    tree = fixture.tree()
+    with fixture.applied(tree) as provider:
+        if not isinstance(provider, Inspector):
+            return
+        before = lasting(fixture.observe(tree.id))
+        told = [f"{one.subject}, {one.aspect}: {one.found}" for one in provider.deviations(tree)]
+        expect(not told, f"what was applied is said to have drifted: {'; '.join(told)}")
+        removed = provider.remove_orphans()
+        left = sorted({one.name for one in provider.orphans()} & {one.name for one in removed})
+        expect(not left, f"orphans that were removed are still there: {', '.join(left)}")
+        expect(lasting(fixture.observe(tree.id)) == before, "looking for drift and orphans changed the load balancer")
+        fixture.remove(tree.id)
+        with suppress(PermanentError):
+            expect(bool(provider.deviations(tree)), "a load balancer that is gone is said to be as it was applied")
 
 
 def check_edits_are_followed(fixture: ProviderFixture) -> None:
@@ -378,6 +397,7 @@ CHECKS: tuple[Check[ProviderFixture], ...] = (
     Check(check_the_absent_is_no_error),
     Check(check_apply_makes_all_of_it),
     Check(check_apply_twice_changes_nothing),
+    Check(check_what_is_applied_has_not_drifted),
     Check(check_edits_are_followed),
     Check(check_a_wrong_hint_costs_nothing_but_time),
     Check(check_a_new_object_goes_on),

@@ -117,30 +117,46 @@ def _ensure_networks(at: Work, topology: Topology) -> None:
                 "neutron:network_name": network.name,
                 "neutron:mtu": str(network.mtu),
             }
-    name, ends = layout.router_name(topology), layout.router_ports(topology)
-    if not ends or at.find("Logical_Router", name):
-        return
+    if ends := layout.router_ports(topology):
+        router = _ensure_router(at, topology)
+        for end in ends:
+            _ensure_interface(at, router, end)
+
+
+def _ensure_router(at: Work, topology: Topology) -> Row:
+    """The router that this driver made, or made now; by its mark, as the file may have another first network by now."""
+    for row in at.rows("Logical_Router"):
+        if layout.MADE in row.external_ids:
+            return row
     router = at.insert("Logical_Router")
-    router.name = name
+    router.name = layout.router_name(topology)
     router.external_ids = {layout.MADE: "router"}
-    for end in ends:
+    return router
+
+
+def _ensure_interface(at: Work, router: Row, end: layout.RouterPort) -> None:
+    """The router's interface and the switch's end of it, also where the file got a network or a subnet later."""
+    present = at.find(_ROUTER_PORTS, end.name)
+    if not present:
         port = at.insert(_ROUTER_PORTS)
         port.name, port.mac, port.networks = end.name, end.mac, list(end.addresses)
         port.external_ids = {"neutron:network_name": end.switch}
         router.addvalue("ports", port)
+    elif set(present[0].networks) != set(end.addresses):
+        present[0].networks = list(end.addresses)
+    # By these, other controllers of the same layout find routers.
+    external_ids = {
+        "neutron:device_owner": "network:router_interface",
+        "neutron:cidrs": " ".join(end.addresses),
+    }
+    ends = at.find(_PORTS, end.switch_port)
+    if not ends:
         peer = at.insert(_PORTS)
-        peer.name, peer.type, peer.addresses, peer.options = (
-            end.switch_port,
-            "router",
-            ["router"],
-            {"router-port": end.name},
-        )
-        # By these, other controllers of the same layout find routers.
-        peer.external_ids = {
-            "neutron:device_owner": "network:router_interface",
-            "neutron:cidrs": " ".join(end.addresses),
-        }
+        peer.name, peer.type, peer.addresses = end.switch_port, "router", ["router"]
+        peer.options, peer.external_ids = {"router-port": end.name}, external_ids
         _switch(at, end.switch).addvalue("ports", peer)
+    elif ends[0].external_ids != external_ids:
+        ends[0].external_ids = external_ids
 
 
 def _switch(at: Work, name: str) -> Row:

@@ -10,7 +10,7 @@ from oslo_config import cfg
 
 from lbdrivers.drivers.context import DriverContext
 from lbdrivers.drivers.profiles import ProfileKind
-from lbdrivers.drivers.provider import Observation
+from lbdrivers.drivers.provider import Deviation, Observation, Orphan, Remedy
 from lbdrivers.errors import PermanentError, TemporaryError
 from lbdrivers.features import Feature
 from lbdrivers.memory.cloud import StoredLoadBalancer
@@ -130,6 +130,25 @@ class ChangesByLooking(MemoryProvider):
         return seen
 
 
+class SeesDriftEverywhere(MemoryProvider):
+    def deviations(self, applied: LoadBalancer) -> tuple[Deviation, ...]:
+        return (Deviation("load balancer", "weather", "fair", "rain", Remedy.APPLY),)
+
+
+class SeesNoDrift(MemoryProvider):
+    """Not even where nothing is left."""
+
+    def deviations(self, applied: LoadBalancer) -> tuple[Deviation, ...]:
+        return ()
+
+
+class TakesTheLivingForOrphans(MemoryProvider):
+    def remove_orphans(self) -> tuple[Orphan, ...]:
+        for known in self.known():
+            self.remove(known)
+        return ()
+
+
 class FailsOverIntoNothing(MemoryProvider):
     def failover(self, load_balancer_id: str) -> None:
         if load_balancer_id not in self.known():
@@ -204,6 +223,9 @@ BROKEN: list[tuple[type[MemoryProvider], Law]] = [
     (SharesTheVip, check_provider.check_load_balancers_are_apart),
     (RemovesTooMuch, check_provider.check_load_balancers_are_apart),
     (ChangesByLooking, check_provider.check_observe_changes_nothing),
+    (SeesDriftEverywhere, check_provider.check_what_is_applied_has_not_drifted),
+    (SeesNoDrift, check_provider.check_what_is_applied_has_not_drifted),
+    (TakesTheLivingForOrphans, check_provider.check_what_is_applied_has_not_drifted),
     (FailsOverIntoNothing, check_provider.check_failover_keeps_everything),
     (FailsOverTheUnknown, check_provider.check_failover_of_the_unknown_is_refused),
     (RaisesAnything, check_provider.check_the_absent_is_no_error),

@@ -72,7 +72,7 @@ def _expect_settled(world: World, wanted: LoadBalancer, vip: tuple[str, ...]) ->
     assert [one.holds_vip for one in seen.appliances].count(True) == 1
     assert not vip or seen.vip_addresses == vip
     assert world.provider().plan(wanted, wanted) == ()
-    assert world.provider().deviations(wanted.id) == ()
+    assert world.provider().deviations(wanted) == ()
     reloads = {one.machine: one.reloads for one in world.cloud.appliances.all()}
     world.provider().apply(wanted, None)
     assert {one.machine: one.reloads for one in world.cloud.appliances.all()} == reloads

@@ -126,12 +126,12 @@ def test_harm_is_told_and_its_remedy_mends_it(
 ) -> None:
     world = running(topology)
     vips = world.provider().observe(TREE.id).vip_addresses
-    assert world.provider().deviations(TREE.id) == ()
+    assert world.provider().deviations(TREE) == ()
     harm(world)
-    found = world.provider().deviations(TREE.id)
+    found = world.provider().deviations(TREE)
     assert any(one.aspect.startswith(aspect) and one.remedy is remedy for one in found), found
     MEND[remedy](world.provider())
-    assert world.provider().deviations(TREE.id) == ()
+    assert world.provider().deviations(TREE) == ()
     assert world.provider().observe(TREE.id).vip_addresses == vips
 
 
@@ -139,14 +139,14 @@ def test_looking_changes_nothing() -> None:
     world = running()
     has_a_port_too_many(world)
     before = (world.machines(), world.ports(), world.cloud.appliances.all(), world.ledger.amphorae(TREE.id))
-    world.provider().deviations(TREE.id)
+    world.provider().deviations(TREE)
     world.provider().orphans()
     assert (world.machines(), world.ports(), world.cloud.appliances.all(), world.ledger.amphorae(TREE.id)) == before
 
 
 def test_an_unknown_load_balancer_is_refused_by_name() -> None:
     with pytest.raises(PermanentError, match=TREE.id):
-        World().provider().deviations(TREE.id)
+        World().provider().deviations(TREE)
 
 
 def test_certificates_are_renewed_when_they_near_their_end_and_not_before() -> None:

@@ -112,7 +112,7 @@ def test_a_new_image_makes_amphorae_outdated_and_a_rolling_upgrade_replaces_them
     assert world.provider().outdated(NEAR.id) == frozenset()
     world.options = {("controller_worker", "amp_image_tag"): "amphora-2"}
     before = ids(world)
-    told = [(one.aspect, one.found, one.wanted, one.remedy) for one in world.provider().deviations(NEAR.id)]
+    told = [(one.aspect, one.found, one.wanted, one.remedy) for one in world.provider().deviations(NEAR)]
     assert told == [("image", "the default", "amphora-2", Remedy.UPGRADE)] * 2
     serving: list[int] = []
 

@@ -38,7 +38,7 @@ class Caring(MemoryProvider):
             raise TemporaryError("not now", "its agent is away")
         self.maintained.append(load_balancer_id)
 
-    def deviations(self, load_balancer_id: str):
+    def deviations(self, applied: LoadBalancer):
         return ()
 
     def orphans(self):
@@ -83,6 +83,14 @@ def test_a_round(world) -> None:
     assert health.healthy and health.details["failing"] == {identity(2): "its agent is away"}
     metrics = {metric.name: dict(metric.values) for make in context.exposure.metrics for metric in make()}
     assert metrics["maintenances"] == {("done",): 4, ("failed",): 2}
+
+
+def test_a_load_balancer_that_the_store_does_not_know_is_told(world) -> None:
+    context, provider, _, complained = world
+    provider.apply(LoadBalancer(id=identity(9), vip_subnet_id=identity(7)), None)
+    Housekeeper(context).one_round()
+    assert f"the load balancer {identity(9)} belongs to nothing" in complained
+    assert not any(identity(3) in one for one in complained)
 
 
 def test_providers_look_after_their_stock_once_a_round(world) -> None:
