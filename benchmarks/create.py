@@ -140,6 +140,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    leftovers.clean_when_terminated()
     console = Console(stderr=arguments.json)
     cases = [(topology, way) for topology in BUDGETS for way in WAYS]
     medians = {}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -277,7 +276,7 @@ def main() -> int:
     """Tell the story; clean up whatever happens."""
     state = prepare()
     story = Story()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    leftovers.clean_when_terminated()
     story.console.print("[bold]lbdrivers[/]: a highly available load balancer on this machine")
     leftovers.clean(state)
     before = leftovers.snapshot()

@@ -6,13 +6,20 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 from lbdrivers import settings
 from lbdrivers_amphora.site.place import Site
 
 Snapshot = dict[str, frozenset[str]]
+
+
+def clean_when_terminated() -> None:
+    """SIGTERM ends the program as Ctrl-C does: by way of its ``finally`` blocks."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def snapshot() -> Snapshot:

@@ -10,7 +10,6 @@ import contextlib
 import functools
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import threading
@@ -270,7 +269,7 @@ def main() -> int:
     if os.geteuid() != 0:
         sys.exit("Open vSwitch needs to be root here, because it makes a tap device: sudo make demo-ovn")
     story = Story()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    leftovers.clean_when_terminated()
     story.console.print("[bold]lbdrivers[/]: a load balancer that Open vSwitch itself carries out")
     state = Path(os.environ.get(STATE) or Path(tempfile.gettempdir()) / "lbdrivers-demo-ovn")
     # What an interrupted run has started ended with it; its files are still here.
