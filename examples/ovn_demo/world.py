@@ -12,7 +12,7 @@ from typing import Any
 from examples.ovn_demo.guests import Namespace
 from examples.ovn_demo.private_ovn import PrivateOvn
 from lbdrivers.drivers.network import Network
-from lbdrivers.model.infra import FixedAddress, Port, PortRequest
+from lbdrivers.model.infra import FixedAddress, Port, PortRequest, Subnet
 
 MEMBER = Path(__file__).with_name("member.py")
 #: Seconds until an answer counts as lost; it takes less than a millisecond.
@@ -64,6 +64,10 @@ class World:
         fixed = tuple(FixedAddress(subnet_id, address) for subnet_id, address in places)
         port = self._network.ensure_port(PortRequest(f"guest-{name}", subnets[0].network_id, fixed))
         self._ports[name] = port
+        return self.join(name, port, subnets)
+
+    def join(self, name: str, port: Port, subnets: list[Subnet]) -> Namespace:
+        """A guest on a port that somebody else has made, and removes."""
         self._guests[name] = self._ovn.guest(name, port, subnets)
         return self._guests[name]
 

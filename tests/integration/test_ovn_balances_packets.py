@@ -25,6 +25,7 @@ from support.ovn import (
 
 from examples.ovn_demo.guests import wait_for
 from examples.ovn_demo.world import World, names
+from lbdrivers.model.infra import FixedAddress, Port, Subnet
 from lbdrivers.model.resources import LoadBalancer
 from lbdrivers.model.status import OperatingStatus
 
@@ -32,6 +33,8 @@ A, B, C = "10.212.32.11", "10.212.32.12", "10.212.48.13"
 A_SIX = "fd00:212:32::11"
 CLIENT, VIP, VIP_SIX = "10.212.16.50", "10.212.16.100", "fd00:212:16::100"
 MEMBERS = [member(31, A), member(32, B)]
+#: Beyond the router's gateway: the floating IPs of a VIP and of a member, and a client.
+FLOATING, FLOATING_A, OUTSIDER = "172.24.4.9", "172.24.4.31", "172.24.4.50"
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +146,44 @@ def test_a_dead_member_leaves_and_comes_back(
         world.serve("a", 80)
     wait_for(lambda: status() is OperatingStatus.ONLINE, "the living member's ONLINE")
     wait_for(lambda: names(ask("client", VIP, 80, 20)).keys() == {"a", "b"}, "answers of both")
+
+
+@pytest.fixture
+def router(cloud: OvnCloud, world: World) -> Iterator[str]:
+    """The router, with a gateway on this chassis to a network outside, where a client is."""
+    (router,) = cloud.ovn.nbctl("--bare", "--columns=name", "list", "Logical_Router").split()
+    fixed, subnet = FixedAddress("outside", OUTSIDER), Subnet("outside", "outside", "172.24.4.0/24", "172.24.4.1")
+    port = Port("outsider", "outsider", "outside", "02:00:00:00:04:50", (fixed,))
+    cloud.ovn.nbctl(
+        *("ls-add", "outside", "--", "lrp-add", router, "gateway", "02:00:00:00:04:01", "172.24.4.1/24"),
+        *("--", "lrp-set-gateway-chassis", "gateway", "hypervisor"),
+        *("--", "lsp-add", "outside", "way-in", "--", "lsp-set-type", "way-in", "router"),
+        *("--", "lsp-set-addresses", "way-in", "router", "--", "lsp-set-options", "way-in", "router-port=gateway"),
+        *("--", "lsp-add", "outside", port.id, "--", "lsp-set-addresses", port.id, f"{port.mac} {OUTSIDER}"),
+    )
+    world.join("outsider", port, [subnet])
+    yield router
+    cloud.ovn.nbctl("lr-nat-del", router, "--", "lrp-del", "gateway", "--", "ls-del", "outside")
+
+
+def test_clients_from_outside_reach_floating_addresses(
+    cloud: OvnCloud, world: World, applied: Any, router: str
+) -> None:
+    """That of the VIP, and that of a member, which was translated on the member's own chassis before."""
+    pools = [pool(10, MEMBERS), pool(11, [one | {"id": identity(40 + i)} for i, one in enumerate(MEMBERS)], "UDP")]
+    desired = tree(pools, [listener(20, 80, 10), listener(21, 80, 11, "UDP")], vip_address=VIP)
+    port = cloud.network().port("guest-a")
+    assert port is not None
+    ours = ("dnat_and_snat", FLOATING_A, A, port.id, "02:00:00:00:00:0a")
+    cloud.ovn.nbctl("lr-nat-add", router, *ours, "--", "lr-nat-add", router, "dnat_and_snat", FLOATING, VIP)
+    applied(desired)
+    wait_for(lambda: world.tcp("outsider", FLOATING, 80, 1)["failed"] == 0, "an answer through the floating IP")
+    for ask in (world.tcp, world.udp):
+        answers = ask("outsider", FLOATING, 80, 40)
+        assert set(answers) == {f"a {OUTSIDER}", f"b {OUTSIDER}"}, answers
+    wait_for(lambda: world.tcp("outsider", FLOATING_A, 80, 1)["failed"] == 0, "the member's own floating IP")
+    assert world.tcp("outsider", FLOATING_A, 80, 5) == {f"a {OUTSIDER}": 5}
+    cloud.provider().remove(desired.id)
+    cloud.ovn.settled()
+    assert world.tcp("outsider", FLOATING, 80, 1)["failed"] == 1
+    wait_for(lambda: world.tcp("outsider", FLOATING_A, 80, 1)["failed"] == 0, "the member's own, as it was before")

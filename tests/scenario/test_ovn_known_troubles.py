@@ -328,7 +328,7 @@ def test_a_port_of_health_checks_is_there_again_after_somebody_removed_it(cloud:
 
 
 def test_floating_addresses_are_followed_and_members_get_theirs_back(cloud: OvnCloud) -> None:
-    """Of the VIP and of a member, as NAT rows; what this does to packets is OVN's."""
+    """Of the VIP and of a member, as NAT rows; packets go through them in ``test_ovn_balances_packets.py``."""
     guest_port(cloud, "a", PRIVATE, A["address"])
     (router,) = cloud.ovn.nbctl("--bare", "--columns=name", "list", "Logical_Router").split()
     provider, desired = cloud.provider(), web(A)
