@@ -142,11 +142,13 @@ class Demonstration:
             wait_for(lambda: first, "an answer through the VIP", limit=20)
         self.figures["first_answer_ms"] = milliseconds(first[0] - started)
         self.story.ok(
-            f"created in {self.figures['create_ms']} ms; first answer after {self.figures['first_answer_ms']} ms"
+            f"the first answer came {self.figures['first_answer_ms']} ms after the command was started, which took "
+            f"{self.figures['create_ms']} ms in all"
         )
         require(self.figures["first_answer_ms"] <= FIRST_ANSWER_LIMIT_MS, "the first answer came too late")
-        rows = self.ovn.nbctl("--bare", "--columns=protocol,vips", "list", "Load_Balancer")
-        self.story.quote(rows)
+        self.story.say("for each protocol there is a row now, as ovn-nbctl list Load_Balancer tells:")
+        rows = self.ovn.nbctl("--columns=protocol,vips", "list", "Load_Balancer")
+        self.story.quote(rows.replace("\n\n", "\n"))
 
     @contextlib.contextmanager
     def _first_answer(self) -> Iterator[list[float]]:
@@ -191,7 +193,8 @@ class Demonstration:
         require(self.figures["detect_ms"] <= DETECT_LIMIT_MS, "its death was noticed too late")
         for asked in (self.world.tcp, self.world.udp):
             answers = names(self._counted(asked("client", self.vip, self.port, 40)))
-            require(answers["failed"] == 0 and lost not in answers, f"not all by the other one: {dict(answers)}")
+            kind = "connections" if asked == self.world.tcp else "datagrams"
+            require(answers["failed"] == 0 and lost not in answers, f"{kind} not all by the other one: {dict(answers)}")
         self.story.ok("40 connections and 40 datagrams, all answered by the other one")
         self.world.serve(lost, self.port)
         took = self._wait_for(lost, "ONLINE")

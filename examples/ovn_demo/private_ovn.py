@@ -11,6 +11,7 @@ import contextlib
 import ipaddress
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -83,7 +84,12 @@ class PrivateOvn:
         """Start the server of all databases, and wait until it answers."""
         files = [str(self.folder / f"{name}.db") for name in _SCHEMAS if (self.folder / f"{name}.db").exists()]
         self._daemon("ovsdb-server", f"--remote=p{self.remote}", *files)
-        wait_for((self.folder / "db.sock").exists, "a database server")
+        wait_for(self._answering, "a database server")
+
+    def _answering(self) -> bool:
+        """The socket's file is there a moment before anybody listens."""
+        with socket.socket(socket.AF_UNIX) as door:
+            return door.connect_ex(self.remote.removeprefix("unix:")) == 0
 
     def start_northd(self) -> None:
         """Start the daemon that translates northbound into southbound."""

@@ -51,6 +51,7 @@ class World:
         self._guests: dict[str, Namespace] = {}
         self._ports: dict[str, Port] = {}
         self._servers: dict[str, subprocess.Popen[Any]] = {}
+        self._unused_port = 10000  # the kernel itself chooses from 32768 on
 
     def __enter__(self) -> World:
         return self
@@ -117,12 +118,16 @@ class World:
         return self._asked(client, one, count)
 
     def udp(self, client: str, address: str, port: int, count: int) -> Counter[str]:
-        """Who answers so many datagrams, each from another port."""
+        """Who answers so many datagrams, each from a port that none came from before: of any other, Open vSwitch may
+        still remember the member, be it dead by now."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        ports = iter(range(self._unused_port, self._unused_port + count))
+        self._unused_port += count
 
         def one() -> str:
             with socket.socket(family, socket.SOCK_DGRAM) as asking:
                 asking.settimeout(PATIENCE)
+                asking.bind(("", next(ports)))
                 try:
                     asking.connect((address, port))
                     asking.send(b"who")
