@@ -73,23 +73,28 @@ class HookedRecords:
 
 
 class CheckedRecords:
-    """The fence of a run whose records are these and not the store's: each write asks first. One thread at a time."""
+    """Records each write of which asks first, with nothing in between, as those of the store are written in one
+    transaction with the proof of the lease. One thread at a time."""
 
-    def __init__(self, records: HookedRecords, fence: Fence) -> None:
-        self._records, self.check = records, fence.check
+    def __init__(self, records: Records, check: Callable[[], None]) -> None:
+        self._records, self._check = records, check
         self.get, self.list = records.get, records.list
 
-    @property
-    def records(self) -> Records:
-        return self
-
     def put(self, record: Record) -> Record:
-        self.check()
+        self._check()
         return self._records.put(record)
 
     def remove(self, kind: str, record_id: str) -> None:
-        self.check()
+        self._check()
         self._records.remove(kind, record_id)
+
+
+@dataclass(frozen=True)
+class WorldFence:
+    """The fence of a run whose records are the world's and not the store's."""
+
+    records: Records
+    check: Callable[[], None]
 
 
 @dataclass
@@ -128,7 +133,9 @@ class World:
 
         def fenced(load_balancer_id: str) -> Fence | None:
             found = fence(load_balancer_id)
-            return None if found is None else CheckedRecords(hooked, found)
+            if found is None:
+                return None
+            return WorldFence(HookedRecords(CheckedRecords(self.records, found.check), before, after), found.check)
 
         context = self._context(settings, hooked, load)
         return AmphoraProvider(replace(context, report=report or self.told.append, fence=fenced))
