@@ -42,6 +42,8 @@ _AROUND = replace(
     revocation_references=("crl/clients", "crl/partners"),
 )
 _PORT = free_port(_VIP)
+#: Milliseconds that clients have at least.
+_PATIENCE = 20_000
 #: Each case starts processes: to shrink a failure would take minutes.
 _PHASES = [phase for phase in Phase if phase is not Phase.shrink]
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
@@ -87,7 +89,11 @@ def _served(tree: LoadBalancer) -> LoadBalancer:
         for one in fitting
     )
     listeners = (
-        *(rebuilt(one, admin_state_up=True) for one in tree.listeners),
+        *(
+            # A client that has a few milliseconds only would be served by luck.
+            rebuilt(one, admin_state_up=True, timeout_client_data=max(one.timeout_client_data, _PATIENCE))
+            for one in tree.listeners
+        ),
         listener("all", _PORT, l7policies=policies),
     )
     return rebuilt(tree, admin_state_up=True, pools=pools, listeners=listeners)
