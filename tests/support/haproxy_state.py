@@ -17,8 +17,9 @@ _LIST = re.compile(r"^([0-9]+) \(.*entry_cnt=[0-9]+$", re.MULTILINE)
 _TABLE = re.compile(r"^# table: (\S+), type: (\S+), size:(\d+)", re.MULTILINE)
 #: HAProxy's own HTTP client has lists, too.
 _OWN_LISTS = ("0", "1")
-#: srv_admin_state: any kind of maintenance; srv_check_state: configured, enabled.
-_MAINTENANCE, _CONFIGURED, _ENABLED = 0x01 | 0x02 | 0x04 | 0x20, 0x02, 0x04
+#: srv_admin_state: any kind of maintenance, but for 0x04, which only remembers that the file said "disabled" and
+#: stays when the server is ready (management guide, "show servers state"); srv_check_state: configured, enabled.
+_MAINTENANCE, _CONFIGURED, _ENABLED = 0x01 | 0x02 | 0x20 | 0x40, 0x02, 0x04
 
 
 def observed(haproxy: Haproxy) -> dict[str, Any]:
