@@ -12,6 +12,7 @@ from support.octavia_driver import Bench
 from support.recording_driver import NOT_OFFERED, Backend
 
 from lbdrivers.drivers.profiles import ProfileKind
+from lbdrivers.drivers.provider import Statistics
 from lbdrivers.errors import PermanentError, TemporaryError, UnsupportedError
 from lbdrivers.features import ALL
 from lbdrivers.model.resources import LoadBalancer, Member
@@ -125,7 +126,8 @@ def test_statistics_are_taken_down_and_shown(bench: Bench[Backend]) -> None:
     values = {name: number for number, name in enumerate(names, start=1)}
     library = bench.backend.library()
     library.update_listener_statistics({"listeners": [{"id": listener, **values}]})
-    assert vars(provider.observe(wanted.id).statistics[listener]) == values
+    # What octavia-lib has no name for is not told.
+    assert provider.observe(wanted.id).statistics[listener] == Statistics(**values)
     with pytest.raises(exceptions.UpdateStatisticsError, match="bytes_in must be numbers"):
         library.update_listener_statistics({"listeners": [{"id": listener, **values, "bytes_in": None}]})
 
