@@ -31,7 +31,7 @@ from lbdrivers.testing.surroundings import identity
 
 #: Seconds until the claim of a dead worker lapses; long enough that a slow machine renews in time.
 EXPIRATION = 2
-COUNT = 60
+COUNT = 200
 STALLED = identity(COUNT // 2)
 
 #: A memory provider that notes each apply, and two at once. On one load balancer it waits as long as

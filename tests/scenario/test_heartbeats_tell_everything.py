@@ -186,7 +186,8 @@ def test_top_tells_rates_between_heartbeats(lab: Lab, manager: Manager) -> None:
     holder, other = sorted(found["appliances"], key=lambda one: not one["holds_vip"])
     assert found["rates"]["connections"] == pytest.approx(holder["rates"]["connections"])
     assert holder["rates"]["connections"] > 5
-    assert found["rates"]["requests"] == pytest.approx(found["rates"]["connections"])
+    # A connection is counted when it comes, its request when it is answered: a few may be on their way at each end.
+    assert found["rates"]["requests"] == pytest.approx(found["rates"]["connections"], rel=0.1)
     assert found["rates"]["bytes_out"] > found["rates"]["bytes_in"] > 0
     assert other["rates"]["connections"] == 0
     assert all(time.time() - one["heard_at"] < 10 for one in (holder, other))

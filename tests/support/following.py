@@ -36,9 +36,11 @@ from lbdrivers_amphora.haproxy.server_state import carry
 from lbdrivers_amphora.haproxy.transition import Nothing, Reload, Runtime, Transition, transition
 from lbdrivers_amphora.haproxy.translate import translate
 from lbdrivers_amphora.haproxy.translate_tls import certificate_files
+from lbdrivers_amphora.haproxy.word import Word
 from lbdrivers_amphora.secret_files import secret_files
 
 _FINGERPRINTS = re.compile(r"^SHA1 FingerPrint: ([0-9A-F]{40})$", re.MULTILINE)
+_NUMBER = Word("-u")
 _NAMED = re.compile(r"^(?:Filename|Status|Unused):?.*\n", re.MULTILINE)
 
 
@@ -166,7 +168,12 @@ class Follower:
 
     def observed(self) -> dict[str, Any]:
         """All that is reported, and what TLS it has where."""
-        return observed(self.haproxy) | {"files": self._shown(), "handshakes": self._handshakes()}
+        return observed(self.haproxy, self._numbered()) | {"files": self._shown(), "handshakes": self._handshakes()}
+
+    def _numbered(self) -> frozenset[str]:
+        """Numbers of lists of values that the configuration gives itself."""
+        lines = [line for frontend in self.configuration.frontends for line in frontend.lines]
+        return frozenset(str(line[line.index(_NUMBER) + 1]) for line in lines if line[0] == "acl" and _NUMBER in line)
 
     def _shown(self) -> dict[tuple[str, str], Any]:
         """What the process has for each place that names a file, whatever it calls that file."""

@@ -15,22 +15,24 @@ from support.haproxy import Haproxy
 
 _LIST = re.compile(r"^([0-9]+) \(.*entry_cnt=[0-9]+$", re.MULTILINE)
 _TABLE = re.compile(r"^# table: (\S+), type: (\S+), size:(\d+)", re.MULTILINE)
-#: HAProxy's own HTTP client has lists, too.
-_OWN_LISTS = ("0", "1")
 #: srv_admin_state: any kind of maintenance, but for 0x04, which only remembers that the file said "disabled" and
 #: stays when the server is ready (management guide, "show servers state"); srv_check_state: configured, enabled.
 _MAINTENANCE, _CONFIGURED, _ENABLED = 0x01 | 0x02 | 0x20 | 0x40, 0x02, 0x04
 
 
-def observed(haproxy: Haproxy) -> dict[str, Any]:
-    """Servers, frontends, backends, lists of values and stick tables."""
+def observed(haproxy: Haproxy, numbered: frozenset[str]) -> dict[str, Any]:
+    """Servers, frontends, backends, lists of values and stick tables.
+
+    :param numbered: lists that have their numbers from the configuration; HAProxy numbers the others, two of its own
+        HTTP client among them, in the order of the file, which decides nothing.
+    """
     info = haproxy.ask("show info")
     limit = re.search(r"^Maxconn: (\d+)$", info, re.MULTILINE)
     assert limit is not None
     return {
         "servers": _servers(haproxy.ask("show servers state")),
         "statistics": _statistics(haproxy.ask("show stat"), limit[1]),
-        "lists": _lists(haproxy),
+        "lists": _lists(haproxy, numbered),
         "tables": sorted(_TABLE.findall(haproxy.ask("show table"))),
     }
 
@@ -75,9 +77,11 @@ def _statistics(text: str, limit: str) -> dict[tuple[str, str], tuple[str, ...]]
     return found
 
 
-def _lists(haproxy: Haproxy) -> dict[str, list[str]]:
-    numbers = [number for number in _LIST.findall(haproxy.ask("show acl")) if number not in _OWN_LISTS]
-    return {
+def _lists(haproxy: Haproxy, numbered: frozenset[str]) -> dict[str, list[Any]]:
+    numbers = _LIST.findall(haproxy.ask("show acl"))
+    found = {
         number: sorted(line.partition(" ")[2] for line in haproxy.ask(f"show acl #{number}").splitlines() if line)
         for number in numbers
     }
+    others = sorted(values for number, values in found.items() if number not in numbered)
+    return {number: values for number, values in found.items() if number in numbered} | {"others": others}
